@@ -1,0 +1,56 @@
+# The verbs of this house; CI calls the same ones. `make test` and `make demo` set everything up from a fresh clone.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUST   := $(shell find rust -name '*.rs' -not -path '*/target/*') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
+
+.PHONY: demo test check fmt lint type rust vectors fault bench proto notebooks lock clean
+
+demo: $(VENV)/.built            ## the main job on made-up data, two processes over mutual TLS
+	$(BIN)/psc demo
+
+test: $(VENV)/.built            ## every test: Rust, Python, two processes, notebooks
+	cargo test --workspace --locked --quiet
+	$(BIN)/python -m pytest -q
+
+check: lint type                ## what CI asks beside the tests
+
+lint: $(VENV)/.built
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/python protos/generate.py --check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+type: $(VENV)/.built
+	$(BIN)/mypy
+
+fmt: $(VENV)/.built             ## rewrite in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cargo fmt --all
+
+rust: ; cargo test --workspace --locked
+vectors: $(VENV)/.built ; $(BIN)/python -m pytest -q tests/vectors
+fault: $(VENV)/.built ; $(BIN)/python -m pytest -q tests/fault
+bench: $(VENV)/.built           ## measured on this machine; results as JSON lines under benchmarks/results
+	$(BIN)/python -m benchmarks.micro.crypto
+	$(BIN)/python -m benchmarks.macro.match
+proto: $(VENV)/.built ; $(BIN)/python protos/generate.py
+notebooks: $(VENV)/.built ; $(BIN)/python examples/make_notebooks.py
+lock: $(VENV)/.installed        ## renew requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
+
+$(VENV)/.installed: requirements.lock
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "psc needs Python 3.11 or newer"'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	touch $@
+
+$(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST)
+	@command -v cargo >/dev/null || { echo "psc's core is Rust: install it from your system or rustup, then run make again"; exit 1; }
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --locked --quiet
+	touch $@
+
+clean: ; rm -rf $(VENV) target psc/_core*.so

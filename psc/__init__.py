@@ -1,0 +1,72 @@
+"""psc: private set computation for two companies — available, not visible.
+
+::
+
+    import psc
+
+    node = psc.Node.open("merchant/")
+    with node.connect("courier") as courier:
+        plan = courier.plan(psc.Match("orders.csv", on={"phone": "mobile"}, dataset="parcels", want=["status"], purpose="P"))
+        print(plan)            # what each side will learn, bytes, time, quota
+        result = plan.run()
+
+Names are loaded when they are first used, so that ``import psc`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from psc.errors import PscError
+    from psc.operations.plan import Plan
+    from psc.operations.progress import Cancel, Progress
+    from psc.operations.requests import Count, Match
+    from psc.operations.results import CountResult, MatchResult, RunStats
+    from psc.sdk import aio
+    from psc.sdk.node import Node
+    from psc.sdk.partner import Partner
+
+_PLACES = {
+    "Cancel": "psc.operations.progress",
+    "Count": "psc.operations.requests",
+    "CountResult": "psc.operations.results",
+    "Match": "psc.operations.requests",
+    "MatchResult": "psc.operations.results",
+    "Node": "psc.sdk.node",
+    "Partner": "psc.sdk.partner",
+    "Plan": "psc.operations.plan",
+    "Progress": "psc.operations.progress",
+    "PscError": "psc.errors",
+    "RunStats": "psc.operations.results",
+}
+
+__all__ = [
+    "Cancel",
+    "Count",
+    "CountResult",
+    "Match",
+    "MatchResult",
+    "Node",
+    "Partner",
+    "Plan",
+    "Progress",
+    "PscError",
+    "RunStats",
+    "__version__",
+    "aio",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "aio":
+        return import_module("psc.sdk.aio")
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'psc' has no attribute {name!r}")
+    return getattr(import_module(place), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

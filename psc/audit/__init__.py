@@ -1,0 +1,1 @@
+"""What can be proved afterwards: receipts signed by both parties."""

@@ -1,0 +1,45 @@
+"""``psc``: the command line of a node. This module only puts the commands together."""
+
+from __future__ import annotations
+
+import typer
+
+from psc.cli import agreements, datasets, demo, doctor, running, runs, serving, setup
+from psc.cli.base import Boundary, HomeOption, JsonOption, VerboseOption, help_if_alone, say
+
+__all__ = ["app", "main"]
+
+_SUMMARY = say(
+    "Compute with a partner on customers you share, without showing each other your lists.\n\n"
+    "Start with: psc init, psc card, psc trust. Try it all on made-up data with: psc demo.",
+    "与合作伙伴就共同客户进行计算，而不向对方展示名单。\n\n从 psc init、psc card、psc trust 开始；用虚构数据体验全流程：psc demo。",
+)
+
+app = typer.Typer(
+    cls=Boundary,
+    help=_SUMMARY,
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+@app.callback()
+def _root(
+    ctx: typer.Context, home: HomeOption = None, as_json: JsonOption = False, verbose: VerboseOption = False  # noqa: ARG001
+) -> None:
+    help_if_alone(ctx)
+
+
+for _module in (setup, datasets, agreements, serving, running, runs, doctor, demo):
+    _module.register(app)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

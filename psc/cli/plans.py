@@ -1,0 +1,140 @@
+"""Plans and results as people see them: what each side learns, what moves, how long it takes, which rule refuses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psc.cli.show import bytes_text, facts, label, number_text, preview, seconds_text, wraps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import pyarrow as pa
+    from rich.console import RenderableType
+
+    from psc.operations.leakage import Leakage
+    from psc.operations.plan import Plan
+    from psc.operations.results import CountResult, MatchResult, RunStats
+    from psc.types import KeyKind
+
+__all__ = ["kinds_of_columns", "learned", "plan_shown", "result_shown"]
+
+_PREVIEW_ROWS = 10
+
+
+def plan_shown(plan: Plan, own_name: str) -> list[RenderableType]:
+    """Return a plan as it is shown before anything moves."""
+    request = plan.request
+    rows: list[tuple[str, RenderableType]] = [
+        (label("what"), f"{request.OPERATION} {plan.partner}/{plan.dataset}"),
+        (label("purpose"), request.purpose),
+        (label("output-to"), label(f"output-{request.output_to}")),
+    ]
+    if plan.refusal is not None or plan.leakage is None or plan.estimate is None:
+        rule = "–" if plan.refusal is None else plan.refusal.rule.value
+        return [facts([*rows, (label("refused-by"), rule)], title=label("plan"))]
+    estimate = plan.estimate
+    left_out = sum(plan.rejected.values())
+    released = ", ".join(f"{column.name} ({column.type}, {column.width_bytes} B)" for column in plan.released)
+    rows += [
+        (label("protocol"), f"{plan.protocol} · {label('model', model=plan.model)}"),
+        (label("own-side"), _own_side(plan, left_out)),
+        (label("partner-side"), label("plan-partner", size=number_text(plan.partner_size))),
+        (label("released"), label("plan-released", columns=released, rows=plan.rows_per_key) if released else "–"),
+        (label("least-result"), label("plan-least", least=number_text(plan.minimum_result))),
+        (label("moves"), label("moved-text", sent=bytes_text(estimate.bytes_sent), received=bytes_text(estimate.bytes_received))),
+        (label("time"), label("about", time=seconds_text(estimate.seconds))),
+        (label("quota"), label("plan-quota", left=plan.quota_left)),
+        (label("refused-by"), label("no-rule")),
+    ]
+    return [facts(rows, title=label("plan")), *learned(plan.leakage, {"initiator": own_name, "responder": plan.partner}, future=True)]
+
+
+def learned(leakage: Leakage, names: Mapping[str, str], *, future: bool) -> list[RenderableType]:
+    """Return what each side learns (``future``: will learn), line by line."""
+    shown: list[RenderableType] = []
+    for side, lines in (("initiator", leakage.initiator), ("responder", leakage.responder)):
+        heading = label("will-learn" if future else "learned", name=names[side])
+        shown += ["", heading, *(wraps(f"• {line.render()}", 2) for line in lines)]
+    return shown
+
+
+def result_shown(
+    result: MatchResult | CountResult,
+    plan: Plan,
+    *,
+    own_name: str,
+    output: str | None,
+    columns: Sequence[str],
+    table: pa.Table | None,
+) -> list[RenderableType]:
+    """Return a result.
+
+    Args:
+        result: what came out.
+        plan: what was planned.
+        own_name: this node's name.
+        output: the file written, if any.
+        columns: the columns of a preview.
+        table: the masked rows of a match, for the preview; None shows none.
+    """
+    stats = result.stats
+    rows = [*_answer_rows(result, plan), *_cost_rows(stats), (label("run"), result.run_id)]
+    if output is not None:
+        rows.append((label("file"), output))
+    rows.append((label("receipt"), f"psc runs show {result.run_id} --verify"))
+    shown: list[RenderableType] = [facts(rows, title=f"{plan.request.OPERATION} {plan.partner}/{plan.dataset}")]
+    if table is not None and table.num_rows:
+        shown += ["", _first_rows(table, columns)]
+    return [*shown, *learned(result.leakage, {"initiator": own_name, "responder": plan.partner}, future=False)]
+
+
+def kinds_of_columns(plan: Plan) -> dict[str, KeyKind]:
+    """Return the kind of each own key column of a plan, by column name."""
+    from psc.operations.requests import key_names
+
+    columns = key_names(plan.request.on)
+    return {columns[key.name]: key.kind for key in plan.keys}
+
+
+def _own_side(plan: Plan, left_out: int) -> str:
+    text = label("plan-own", rows=number_text(plan.own_rows), keys=number_text(plan.own_keys), size=number_text(plan.own_size))
+    if left_out:
+        text += "\n" + label("plan-left-out", count=number_text(left_out), classes=_counts(plan.rejected.items()))
+    return text
+
+
+def _counts(entries: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in entries)
+
+
+def _answer_rows(result: MatchResult | CountResult, plan: Plan) -> list[tuple[str, RenderableType]]:
+    from psc.operations.results import CountResult
+
+    if isinstance(result, CountResult):
+        return [(label("common-keys"), number_text(result.count))]
+    rows: list[tuple[str, RenderableType]] = [
+        (label("rows-matched"), label("of", part=number_text(result.matched_rows), whole=number_text(plan.own_rows))),
+        (label("keys-matched"), label("of", part=number_text(result.matched_keys), whole=number_text(plan.own_keys))),
+    ]
+    if plan.released:
+        rows.append((label("result-rows"), number_text(result.table.num_rows)))
+    if result.cut_keys:
+        rows.append((label("keys-cut"), label("keys-cut-text", count=number_text(result.cut_keys), bound=plan.rows_per_key)))
+    if plan.rejected:
+        rows.append((label("rows-left-out"), f"{number_text(sum(plan.rejected.values()))} ({_counts(plan.rejected.items())})"))
+    return rows
+
+
+def _cost_rows(stats: RunStats) -> list[tuple[str, RenderableType]]:
+    moved = label("moved-text", sent=bytes_text(stats.bytes_sent), received=bytes_text(stats.bytes_received))
+    if stats.retries:
+        moved += f" · {label('retries', count=stats.retries)}"
+    cost = label("cost-text", time=seconds_text(stats.seconds), cpu=seconds_text(stats.cpu_seconds), rss=bytes_text(stats.peak_rss_bytes))
+    return [(label("moved"), moved), (label("time"), cost)]
+
+
+def _first_rows(table: pa.Table, columns: Sequence[str]) -> RenderableType:
+    head = table.select(list(columns)).slice(0, _PREVIEW_ROWS)
+    title = label("first-of", shown=number_text(head.num_rows), rows=number_text(table.num_rows))
+    return preview({name: head.column(name).to_pylist() for name in head.column_names}, title=title)

@@ -1,0 +1,226 @@
+"""``psc match`` and ``psc count``: plan, show, run, write."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from psc.cli.base import Cli, command, say
+from psc.cli.options import OnBad, OutputTo, comma_list, parse_on, parse_target
+from psc.cli.plans import kinds_of_columns, plan_shown, result_shown
+from psc.cli.progress import busy, watched
+from psc.cli.setup import check_new_file
+from psc.cli.show import label
+from psc.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from psc.operations.plan import Plan
+    from psc.operations.requests import Request
+    from psc.operations.results import MatchResult, Result
+    from psc.sdk.node import Node
+    from psc.sdk.partner import Partner
+
+__all__ = ["register"]
+
+TargetArgument = Annotated[
+    str, typer.Argument(metavar="PARTNER/DATASET", help=say("Whom to ask, and on which of its datasets", "请求对象及其数据集"))
+]
+InputOption = Annotated[
+    str, typer.Option("--input", metavar="FILE", help=say("The own table: CSV, Parquet, folder or URL", "本方数据表：CSV、Parquet、目录或 URL"))
+]
+KeyOption = Annotated[
+    list[str],
+    typer.Option(
+        "--key",
+        metavar="NAME=COLUMN",
+        help=say("The dataset's key and the own column; several make a composite key", "数据集的键及本方的列；多个构成组合键"),
+    ),
+]
+PurposeOption = Annotated[str, typer.Option("--purpose", metavar="CODE", help=say("A purpose that the agreement allows", "协议允许的用途"))]
+OutputToOption = Annotated[
+    OutputTo, typer.Option("--output-to", help=say("Who learns the result: receiver (this side), or both", "谁获得结果：receiver（本方）或 both"))
+]
+OnBadOption = Annotated[
+    OnBad, typer.Option("--on-bad", help=say("What a bad key cell does: error stops, skip leaves its row out", "遇到不合格键：error 停止，skip 略过该行"))
+]
+RejectsOption = Annotated[
+    Path | None,
+    typer.Option("--rejects", metavar="FILE", help=say("A .csv or .parquet file that gets every rejected row", "记录每个被拒绝行的文件")),
+]
+MinimumOption = Annotated[
+    int | None,
+    typer.Option("--minimum-result", metavar="N", min=0, help=say("Show no result of fewer common keys", "共同键更少时不显示结果")),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help=say("Print the plan and move nothing", "只打印计划，不传输任何数据"))
+]
+ForceOption = Annotated[bool, typer.Option("--force", help=say("Replace files that exist", "覆盖已存在的文件"))]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    command(app, "match", say("Find which own rows match, with the partner's released columns", "找出匹配的本方行及对方发布的列"))(match)
+    command(app, "count", say("Count the common keys, and nothing else", "只统计共同键的个数"))(count)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Where a match's rows go."""
+
+    output: Path | None
+    unmask: bool
+
+
+def match(
+    cli: Cli,
+    target: TargetArgument,
+    source: InputOption,
+    key: KeyOption,
+    purpose: PurposeOption,
+    want: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMNS", help=say("The partner's columns, with commas", "需要的对方列，逗号分隔"))
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=say("Where the rows go: .csv or .parquet", "结果文件：.csv 或 .parquet"))
+    ] = None,
+    output_to: OutputToOption = OutputTo.receiver,
+    on_bad: OnBadOption = OnBad.error,
+    rejects: RejectsOption = None,
+    minimum_result: MinimumOption = None,
+    unmask: Annotated[
+        bool, typer.Option("--unmask", help=say("Write own key columns in full; it is recorded", "完整写出本方键列；会被记录"))
+    ] = False,
+    dry_run: DryRunOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Match own rows with a partner's dataset."""
+    from psc.operations.requests import Match
+
+    asked, on = parse_target(target), parse_on(key)
+    if unmask and output is None:
+        raise UsageError("cli.output-needed")
+    _check_files(source, output, rejects, force=force)
+    request = Match(
+        source,
+        on=on,
+        dataset=asked.dataset,
+        want=comma_list(want or ()),
+        purpose=purpose,
+        output_to=output_to.value,
+        on_bad=on_bad.value,
+        rejects=rejects,
+        minimum_result=minimum_result,
+    )
+    _run(cli, asked.partner, request, dry_run=dry_run, written=_Written(output, unmask))
+
+
+def count(
+    cli: Cli,
+    target: TargetArgument,
+    source: InputOption,
+    key: KeyOption,
+    purpose: PurposeOption,
+    output_to: OutputToOption = OutputTo.receiver,
+    on_bad: OnBadOption = OnBad.error,
+    rejects: RejectsOption = None,
+    minimum_result: MinimumOption = None,
+    dry_run: DryRunOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Count the keys in common with a partner's dataset."""
+    from psc.operations.requests import Count
+
+    asked, on = parse_target(target), parse_on(key)
+    _check_files(source, None, rejects, force=force)
+    request = Count(
+        source,
+        on=on,
+        dataset=asked.dataset,
+        purpose=purpose,
+        output_to=output_to.value,
+        on_bad=on_bad.value,
+        rejects=rejects,
+        minimum_result=minimum_result,
+    )
+    _run(cli, asked.partner, request, dry_run=dry_run, written=_Written(None, unmask=False))
+
+
+def _check_files(source: str, output: Path | None, rejects: Path | None, *, force: bool) -> None:
+    """Refuse files that could not be written, before anything is read or moved."""
+    from psc.data.output import check_output
+
+    for file in (output, rejects):
+        if file is None:
+            continue
+        target = check_output(file)
+        if "://" not in source and Path(source).exists() and target.exists() and target.samefile(source):
+            raise UsageError("cli.output-is-input", file=str(file))
+        check_new_file(target, force=force)
+    if output is not None and rejects is not None and output.absolute() == rejects.absolute():
+        raise UsageError("cli.output-twice", file=str(output))
+
+
+def _run(cli: Cli, partner_name: str, request: Request, *, dry_run: bool, written: _Written) -> None:
+    with cli.node() as node, _connected(cli, node, partner_name) as partner:
+        with busy(cli, label("planning")):
+            plan = partner.plan(request)
+        if dry_run:
+            cli.answer(plan.to_dict(), *plan_shown(plan, node.name))
+        if plan.refusal is not None:
+            raise plan.refusal
+        if dry_run:
+            return
+        if cli.verbose:
+            cli.detail_parts(*plan_shown(plan, node.name))
+        result = watched(cli, plan.run)
+        _finish(cli, node, plan, result, written)
+
+
+@contextlib.contextmanager
+def _connected(cli: Cli, node: Node, partner_name: str) -> Iterator[Partner]:
+    with busy(cli, label("connecting", partner=partner_name)):
+        partner = node.connect(partner_name)
+    with partner:
+        yield partner
+
+
+def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written) -> None:
+    from psc.operations.results import MatchResult
+
+    document = result.to_dict() | {
+        "partner": plan.partner,
+        "dataset": plan.dataset,
+        "purpose": plan.request.purpose,
+        "rejected": plan.rejected,
+    }
+    table: pa.Table | None = None
+    columns: list[str] = []
+    if isinstance(result, MatchResult):
+        kinds = kinds_of_columns(plan)
+        table = masked(result.table, kinds)
+        _write(node, result, table, written)
+        document |= {"output": None if written.output is None else str(written.output), "unmasked": written.unmask}
+        # Only keys and what the partner released: a terminal is read over shoulders, and other own columns are known here.
+        own = len(result.table.column_names) - (len(plan.released) + 1 if plan.released else 0)
+        columns = [*kinds, *(name for name in result.table.column_names[own:] if name != ROWS_CUT)]
+    output = None if written.output is None else str(written.output)
+    cli.answer(document, *result_shown(result, plan, own_name=node.name, output=output, columns=columns, table=table))
+
+
+def _write(node: Node, result: MatchResult, masked_rows: pa.Table, written: _Written) -> None:
+    from psc.data.output import write_table
+    from psc.node.runs import mark_unmasked
+
+    if written.output is None:
+        return
+    if written.unmask:
+        # First the record, then the file: what was unmasked is never unrecorded.
+        mark_unmasked(node.home, result.run_id)
+    write_table(result.table if written.unmask else masked_rows, written.output)

@@ -1,0 +1,143 @@
+"""How the command line speaks: consoles, tables and the written form of bytes, times and sizes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from psc.texts import render
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+__all__ = [
+    "bytes_text",
+    "console",
+    "facts",
+    "label",
+    "listing",
+    "number_text",
+    "preview",
+    "print_json",
+    "seconds_text",
+    "short",
+    "wraps",
+]
+
+_PIPE_WIDTH = 120
+"""Columns when the output is no terminal: a run id or a fingerprint must not be broken over two lines."""
+
+
+def label(name: str, **fields: object) -> str:
+    """Return the text ``cli.<name>`` in the reader's language."""
+    return render(f"cli.{name}", fields)
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """Return a console on ``stream`` (stdout by default); a new one each time, for streams are replaced in tests."""
+    from rich.console import Console
+
+    file = stream or sys.stdout
+    width = None if file.isatty() or os.environ.get("COLUMNS") else _PIPE_WIDTH
+    return Console(file=file, width=width, highlight=False, emoji=False, markup=False)
+
+
+def print_json(document: object) -> None:
+    """Print the one JSON document of a command."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def facts(rows: Iterable[tuple[str, RenderableType]], *, title: str | None = None) -> Table:
+    """Return a table of names and values without rules: one fact a line.
+
+    Args:
+        rows: the name, already in the reader's language, and the value.
+        title: stands above the table.
+    """
+    table = _table(title)
+    table.show_header = False
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def listing(
+    columns: Sequence[str], rows: Iterable[Sequence[RenderableType]], *, title: str | None = None, right: Iterable[str] = ()
+) -> Table:
+    """Return a table with a header.
+
+    Args:
+        columns: headers, already in the reader's language.
+        rows: cells, as many in a row as there are columns.
+        title: stands above the table.
+        right: headers of columns that are set to the right, as numbers are.
+    """
+    table = _table(title)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def preview(columns: Mapping[str, Sequence[object]], *, title: str | None = None) -> Table:
+    """Return the first rows of a result as a table; the caller has masked what must be."""
+    rows = [["" if cell is None else str(cell) for cell in row] for row in zip(*columns.values(), strict=True)]
+    return listing(list(columns), rows, title=title)
+
+
+def wraps(text: str, indent: int = 0) -> RenderableType:
+    """Return a paragraph that keeps its indentation when it is wrapped."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    return Padding(Text(text), (0, 0, 0, indent))
+
+
+def _table(title: str | None) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    heading = Text(title, style="bold") if title else None
+    return Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+
+
+def short(identity: str) -> str:
+    """Return the head of a long hexadecimal value."""
+    return f"{identity[:16]}…" if len(identity) > 17 else identity
+
+
+def number_text(value: float | None) -> str:
+    """Return a number with separators, or a dash when there is none."""
+    return "–" if value is None else f"{value:,}"
+
+
+def bytes_text(count: int | None) -> str:
+    """Return a size in bytes, kB, MB or GB (powers of 1,000), three digits."""
+    if count is None:
+        return "–"
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 999.5 or unit == "GB":
+            break
+        size /= 1000
+    return f"{count} B" if unit == "B" else f"{size:.{0 if size >= 99.95 else 1}f} {unit}"
+
+
+def seconds_text(seconds: float | None) -> str:
+    """Return a duration: milliseconds below a second, then seconds, minutes, hours."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

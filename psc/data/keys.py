@@ -1,0 +1,226 @@
+"""Key columns of a table as a set of distinct keys, with every row accounted for: it is kept, or refused by name.
+
+A row is kept when all its key cells are good. The keys of a composite key are put in the order of their names, so that both
+parties encode the same key alike, whatever the order in which they wrote it down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from psc.crypto import Items, KeyCells
+from psc.data.cells import buffers_of, is_key_type
+from psc.data.classes import CLASS_NAMES, CellClass
+from psc.data.columns import choose_columns
+from psc.data.kinds import normalise
+from psc.data.masking import mask
+from psc.data.output import check_output, write_table
+from psc.data.rejects import EXAMPLES_SHOWN, RejectClass, RejectedRow, RejectSummary
+from psc.data.source import Source
+from psc.errors import DataError, UsageError
+from psc.types import KeyKind
+
+__all__ = ["KeyPolicy", "KeyReading", "KeyUse", "Keyed", "prepare_keys"]
+
+KeyPolicy = Literal["error", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """One key of a dataset and the own column that holds it.
+
+    Attributes:
+        key_name: the key's name in the dataset, the same on both sides.
+        column: the column of the own table.
+        kind: how its cells are read.
+    """
+
+    key_name: str
+    column: str
+    kind: KeyKind
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Keyed:
+    """A table with its keys.
+
+    Attributes:
+        items: the distinct keys, encoded, in the order of first appearance.
+        row_of: for each kept row, its 0-based index in ``table``, ascending.
+        group_of_row: for each kept row, the index of its key in ``items``.
+        table: the table, all rows.
+        rows_total: rows of the table.
+        rejected: the rows that were refused, by class.
+    """
+
+    items: Items
+    row_of: npt.NDArray[np.int64]
+    group_of_row: npt.NDArray[np.uint32]
+    table: pa.Table
+    rows_total: int
+    rejected: RejectSummary
+
+    @property
+    def key_count(self) -> int:
+        """How many distinct keys there are."""
+        return len(self.items)
+
+    def __repr__(self) -> str:
+        return f"Keyed(rows={self.rows_total}, keys={self.key_count}, rejected={self.rejected.total})"
+
+
+def prepare_keys(
+    source: Source,
+    on: Sequence[KeyUse],
+    *,
+    region: str = "CN",
+    on_bad: KeyPolicy = "error",
+    rejects: Path | None = None,
+) -> Keyed:
+    """Read the keys of a table.
+
+    Args:
+        source: the table.
+        on: the keys, at least one; several make a composite key.
+        region: ISO 3166 code of the region that phone numbers without ``+`` belong to.
+        on_bad: what a refused cell does: ``error`` ends the work with a table of classes, ``skip`` leaves the row out.
+        rejects: a ``.csv`` or ``.parquet`` file that gets every refused row with its class and its masked cell, under both
+            policies.
+
+    Returns:
+        The distinct keys and the rows that have them. A table of 0 rows gives 0 keys.
+
+    Raises:
+        DataError: a column is missing or of a type that holds no keys; ``data.bad-keys``; ``data.all-keys-bad`` when no row is
+            left, under both policies.
+        UsageError: no key, or a key name twice.
+        StorageError: the rejects file cannot be written.
+    """
+    if rejects is not None:
+        check_output(rejects)
+    reading = KeyReading.of(source, on, region=region)
+    if rejects is not None:
+        write_table(_rejects_table(reading.rejected_rows(np.flatnonzero(reading.classes))), rejects)
+    summary = reading.summary()
+    _judge(reading, summary, on_bad)
+    items, groups = reading.items().distinct()
+    return Keyed(items, reading.kept, groups, source.table, source.table.num_rows, summary)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class KeyReading:
+    """The key cells of a table, normalised and judged row by row; nothing is decided yet about bad rows.
+
+    Attributes:
+        source: the table.
+        uses: the keys in the order of their names.
+        values: for each key the normalised cells, null where refused.
+        classes: ``CellClass`` code of each row: that of its first bad cell.
+        culprit: for each refused row, the index in ``uses`` of that cell.
+    """
+
+    source: Source
+    uses: tuple[KeyUse, ...]
+    values: tuple[pa.LargeStringArray, ...]
+    classes: npt.NDArray[np.uint8]
+    culprit: npt.NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, source: Source, on: Sequence[KeyUse], *, region: str = "CN") -> Self:
+        """Normalise the key columns of a table; arguments and errors as for ``prepare_keys``."""
+        uses = _ordered(on)
+        choose_columns(source.table.column_names, [use.column for use in uses], source.name)
+        classes = np.zeros(source.table.num_rows, np.uint8)
+        culprit = np.zeros(source.table.num_rows, np.uint8)
+        values = []
+        for index, use in enumerate(uses):
+            cells = source.table.column(use.column)
+            if not is_key_type(cells.type):
+                fields = {"file": source.name, "column": use.column, "type": str(cells.type), "kind": use.kind}
+                raise DataError("data.column-type", **fields)
+            keys = normalise(cells, use.kind, region=region)
+            new = (classes == CellClass.OK) & (keys.classes != CellClass.OK)
+            classes[new] = keys.classes[new]
+            culprit[new] = index
+            values.append(keys.values)
+        return cls(source, uses, tuple(values), classes, culprit)
+
+    def __repr__(self) -> str:
+        return f"KeyReading({self.source.name!r}, rows={len(self.classes)}, refused={int(np.count_nonzero(self.classes))})"
+
+    @property
+    def kept(self) -> npt.NDArray[np.int64]:
+        """The 0-based rows that have a key, ascending."""
+        return np.flatnonzero(self.classes == CellClass.OK)
+
+    def items(self) -> Items:
+        """Encode the keys of the kept rows, one item a row."""
+        kept = None if not self.classes.any() else pa.array(self.kept)
+        cells = []
+        for use, values in zip(self.uses, self.values):
+            offsets, data = buffers_of(values if kept is None else values.take(kept))
+            cells.append(KeyCells(use.kind.encode(), offsets, data))
+        return Items.encode(cells)
+
+    def rejected_rows(self, rows: npt.NDArray[np.int64]) -> list[RejectedRow]:
+        """Return refused rows (0-based, ascending) with their places and masked cells."""
+        found = []
+        for row, place in zip(rows.tolist(), self.source.places(rows.tolist())):
+            use = self.uses[int(self.culprit[row])]
+            cell = self.source.table.column(use.column)[row].as_py()
+            text = "" if cell is None else f"{cell:.0f}" if isinstance(cell, float) and cell.is_integer() else str(cell)
+            name = CLASS_NAMES[self.classes[row]]
+            found.append(RejectedRow(place.file, place.row, place.line, use.column, name, mask(use.kind, text)))
+        return found
+
+    def summary(self) -> RejectSummary:
+        """Count the refused rows by class and show the first of each."""
+        counts = np.bincount(self.classes, minlength=len(CLASS_NAMES))
+        codes = [code for code in np.argsort(-counts, kind="stable").tolist() if code != CellClass.OK and counts[code]]
+        first = [np.flatnonzero(self.classes == code)[:EXAMPLES_SHOWN] for code in codes]
+        examples = self.rejected_rows(np.sort(np.concatenate([np.zeros(0, np.int64), *first])))
+        names = [CLASS_NAMES[code] for code in codes]
+        return RejectSummary(
+            tuple(
+                RejectClass(name, int(counts[code]), tuple(row for row in examples if row.reason == name))
+                for name, code in zip(names, codes)
+            )
+        )
+
+
+def _ordered(on: Sequence[KeyUse]) -> tuple[KeyUse, ...]:
+    if not on:
+        raise UsageError("data.no-key")
+    names = [use.key_name for use in on]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError("data.key-twice", key=name)
+    return tuple(sorted(on, key=lambda use: use.key_name))
+
+
+def _judge(reading: KeyReading, summary: RejectSummary, on_bad: KeyPolicy) -> None:
+    total, rows = summary.total, len(reading.classes)
+    if not total or (on_bad == "skip" and total < rows):
+        return
+    columns = ", ".join(f"{use.column} ({use.kind})" for use in reading.uses)
+    code = "data.all-keys-bad" if total == rows else "data.bad-keys"
+    raise DataError(code, file=reading.source.name, columns=columns, count=total, total=rows, table=str(summary))
+
+
+def _rejects_table(rows: list[RejectedRow]) -> pa.Table:
+    columns = {
+        "file": ([row.file for row in rows], pa.large_string()),
+        "row": ([row.row for row in rows], pa.int64()),
+        "line": ([row.line for row in rows], pa.int64()),
+        "column": ([row.column for row in rows], pa.large_string()),
+        "class": ([row.reason for row in rows], pa.large_string()),
+        "value": ([row.masked for row in rows], pa.large_string()),
+    }
+    return pa.table({name: pa.array(cells, kind) for name, (cells, kind) in columns.items()})

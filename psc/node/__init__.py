@@ -1,0 +1,1 @@
+"""A party's home: identity, certificates, pinned partners, store, settings, datasets, runs."""

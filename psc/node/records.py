@@ -1,0 +1,137 @@
+"""The record of a registered dataset: what is declared, and what registration counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from psc.node.fields import Digest, NodeName, Timestamp
+from psc.types import Document, KeyColumn, KeyKind, ReleasedColumn, ReleaseType, canonical_json
+
+__all__ = [
+    "ROWS_PER_KEY_MAX",
+    "DatasetRecord",
+    "KeyCount",
+    "RegisteredGroup",
+    "RegisteredKey",
+    "RegisteredRelease",
+    "RegisteredValue",
+]
+
+ROWS_PER_KEY_MAX = 1024
+
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+Column = Annotated[str, Field(min_length=1, max_length=1024)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class RegisteredKey(Document):
+    """A key: its name, kind, and the column of the source."""
+
+    name: Name
+    kind: KeyKind
+    column: Column
+
+
+class RegisteredRelease(Document):
+    """A column that may be released, and the column of the source that feeds it."""
+
+    name: Name
+    type: ReleaseType
+    width_bytes: Annotated[int, Field(ge=1, le=1024)]
+    column: Column
+
+
+class RegisteredValue(Document):
+    """A column to compute with: type and closed range."""
+
+    name: Name
+    type: Literal["int64", "float64"]
+    low: int | float
+    high: int | float
+    column: Column
+
+
+class RegisteredGroup(Document):
+    """A column to group by."""
+
+    name: Name
+    column: Column
+
+
+class KeyCount(Document):
+    """How many distinct keys there are when these keys are used together, and how many rows lack one."""
+
+    keys: tuple[Name, ...]
+    count: Count
+    rows_rejected: Count
+
+
+class DatasetRecord(Document):
+    """What is registered. ``salt`` stays at home; everything that a partner sees is chosen by the catalogue."""
+
+    KIND: ClassVar[str] = "dataset"
+
+    layout: Literal[1] = 1
+    name: NodeName
+    source: str
+    keys: Annotated[tuple[RegisteredKey, ...], Field(min_length=1, max_length=8)]
+    release: Annotated[tuple[RegisteredRelease, ...], Field(max_length=64)] = ()
+    values: Annotated[tuple[RegisteredValue, ...], Field(max_length=64)] = ()
+    groups: Annotated[tuple[RegisteredGroup, ...], Field(max_length=64)] = ()
+    max_rows_per_key: Annotated[int, Field(ge=1, le=ROWS_PER_KEY_MAX)]
+    on_bad: Literal["error", "skip"]
+    region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    rules: str
+    number_metadata: Digest
+    salt: Digest
+    version: Digest
+    row_count: Count
+    most_rows_per_key: Count
+    counts: Annotated[tuple[KeyCount, ...], Field(min_length=1)]
+    registered_at: Timestamp
+
+    @property
+    def key_columns(self) -> tuple[KeyColumn, ...]:
+        """The keys as partners know them."""
+        return tuple(KeyColumn(name=key.name, kind=key.kind) for key in self.keys)
+
+    @property
+    def released_columns(self) -> tuple[ReleasedColumn, ...]:
+        """The columns that may be released, as partners know them."""
+        return tuple(
+            ReleasedColumn(name=column.name, type=column.type, width_bytes=column.width_bytes) for column in self.release
+        )
+
+    @property
+    def key_count(self) -> int:
+        """Distinct keys when all registered keys are used together."""
+        return self.key_count_of([key.name for key in self.keys])
+
+    def key_count_of(self, names: Sequence[str]) -> int:
+        """Return the number of distinct keys when these keys are used together.
+
+        It was counted at registration for each key and for all together; for another choice it is the largest of the chosen
+        keys' own counts, which the true number is not below, as far as rows have them all.
+        """
+        for entry in self.counts:
+            if set(entry.keys) == set(names):
+                return entry.count
+        return max((entry.count for entry in self.counts if len(entry.keys) == 1 and entry.keys[0] in names), default=0)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column of the source that is used, each once, in a fixed order."""
+        used = [key.column for key in self.keys]
+        used += [released.column for released in self.release]
+        used += [value.column for value in self.values]
+        used += [group.column for group in self.groups]
+        return tuple(dict.fromkeys(used))
+
+    def rules_text(self) -> str:
+        """Return everything beside the cells that decides what the dataset is; part of its version."""
+        fields = ("keys", "release", "values", "groups", "max_rows_per_key", "on_bad", "region", "rules", "number_metadata")
+        content = self.model_dump(mode="json")
+        return canonical_json({field: content[field] for field in fields}).decode()

@@ -1,0 +1,277 @@
+"""A plan: what a run would reveal, move and take, and whether a rule refuses it; shown before anything moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from psc.errors import PolicyDeniedError, Rule, UsageError
+from psc.node.home import Home
+from psc.node.own import own_card
+from psc.node.trust import Partner
+from psc.operations.estimate import Estimate, estimate
+from psc.operations.leakage import Leakage, leakage_of
+from psc.operations.prepare import OwnTable, prepare_own
+from psc.operations.requests import Match, Request, key_names
+from psc.operations.status import PROTOCOLS, Status, check_compatible
+from psc.operations.terms import PROTOCOL_OF, payload_bytes, work_items
+from psc.policy.agreement import RunLimits
+from psc.policy.catalogue import Catalogue, CatalogueEntry, decide_from_catalogue
+from psc.policy.decide import Allow, Deny, RunRequest
+from psc.protocols.padding import padded_size
+from psc.texts import render
+from psc.types import KeyColumn, ReleasedColumn
+
+if TYPE_CHECKING:
+    from psc.operations.initiator import Asking
+    from psc.operations.progress import Cancel, ProgressCallback
+    from psc.operations.results import Result
+
+__all__ = ["Plan", "make_plan"]
+
+_NO_LIMIT = 1 << 40
+
+
+@dataclass
+class Plan:
+    """What a run would do. ``run`` does exactly this, once; changed data or terms refuse.
+
+    Attributes:
+        request: what was asked.
+        partner: the partner's name.
+        refusal: the rule that refuses, or ``None``; a refused plan has no figures below.
+        protocol: protocol id.
+        model: adversary model.
+        leakage: what each side will learn.
+        estimate: bytes each way and seconds.
+        own_rows, own_keys: rows of the own table, and its distinct keys.
+        own_size, partner_size: padded key counts, as they are seen on the wire.
+        rejected: rows left out, by class.
+        released: the partner's columns that will be released.
+        rows_per_key: how many rows of one key at most.
+        quota_left: runs left today, this one included.
+        minimum_result: fewer common keys than this are not shown.
+    """
+
+    request: Request
+    partner: str
+    refusal: PolicyDeniedError | None = None
+    protocol: str = ""
+    model: str = ""
+    leakage: Leakage | None = None
+    estimate: Estimate | None = None
+    own_rows: int = 0
+    own_keys: int = 0
+    own_size: int = 0
+    partner_size: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    released: tuple[ReleasedColumn, ...] = ()
+    rows_per_key: int = 1
+    quota_left: int = 0
+    minimum_result: int = 0
+    keys: tuple[KeyColumn, ...] = ()
+    entry: CatalogueEntry | None = field(default=None, repr=False)
+    own: OwnTable | None = field(default=None, repr=False)
+    asking: Asking | None = field(default=None, repr=False)
+    used: bool = field(default=False, repr=False)
+
+    @property
+    def dataset(self) -> str:
+        """The partner's dataset."""
+        return self.request.dataset
+
+    def run(self, progress: ProgressCallback | None = None, cancel: Cancel | None = None) -> Result:
+        """Carry the plan out and return its result.
+
+        Args:
+            progress: called as the run goes on.
+            cancel: stops the run from another thread.
+
+        Raises:
+            PolicyDeniedError: a rule refuses, here or at the partner, or the result is below the minimum.
+            UsageError: this plan was run before.
+            DataError: the own table changed since the plan.
+            PscError: whatever ended the run; nothing was released then.
+        """
+        if self.refusal is not None:
+            raise self.refusal
+        if self.used or self.asking is None or self.own is None:
+            raise UsageError("operations.plan-used")
+        self.own.check_unchanged()
+        self.used = True
+        return self.asking.run(self, progress, cancel)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the plan under English keys, for machines."""
+        content: dict[str, object] = {
+            "operation": self.request.OPERATION,
+            "partner": self.partner,
+            "dataset": self.dataset,
+            "purpose": self.request.purpose,
+            "output_to": self.request.output_to,
+            "refused_by": None if self.refusal is None else {"rule": self.refusal.rule, "message": str(self.refusal)},
+        }
+        if self.leakage is not None and self.estimate is not None:
+            content |= {
+                "protocol": self.protocol,
+                "model": self.model,
+                "leakage": self.leakage.as_document(),
+                "bytes_sent": self.estimate.bytes_sent,
+                "bytes_received": self.estimate.bytes_received,
+                "seconds": round(self.estimate.seconds, 2),
+                "own_rows": self.own_rows,
+                "own_keys": self.own_keys,
+                "own_size_padded": self.own_size,
+                "partner_size_padded": self.partner_size,
+                "rejected": self.rejected,
+                "released": [column.name for column in self.released],
+                "rows_per_key": self.rows_per_key,
+                "runs_left_today": self.quota_left,
+                "minimum_result": self.minimum_result,
+            }
+        return content
+
+    def __str__(self) -> str:
+        fields = {
+            "operation": self.request.OPERATION,
+            "partner": self.partner,
+            "dataset": self.dataset,
+            "purpose": self.request.purpose,
+        }
+        lines = [render("operations.plan-head", fields)]
+        if self.refusal is not None:
+            return "\n".join([*lines, render("operations.plan-refused", {"rule": self.refusal.rule}), str(self.refusal)])
+        if self.leakage is None or self.estimate is None:
+            return lines[0]
+        for title, said in (
+            ("operations.plan-initiator", self.leakage.initiator),
+            ("operations.plan-responder", self.leakage.responder),
+        ):
+            lines += [render(title, fields), *(f"  - {line.render()}" for line in said)]
+        lines.append(
+            render(
+                "operations.plan-figures",
+                {
+                    "protocol": self.protocol,
+                    "model": self.model,
+                    "sent": f"{self.estimate.bytes_sent / 1e6:.1f}",
+                    "received": f"{self.estimate.bytes_received / 1e6:.1f}",
+                    "seconds": f"{self.estimate.seconds:.1f}",
+                    "rows": f"{self.own_rows:,}",
+                    "keys": f"{self.own_keys:,}",
+                    "left": self.quota_left,
+                    "minimum": self.minimum_result,
+                },
+            )
+        )
+        if self.rejected:
+            counts = ", ".join(f"{name}: {count:,}" for name, count in self.rejected.items())
+            lines.append(render("operations.plan-rejected", {"counts": counts}))
+        return "\n".join(lines)
+
+
+def make_plan(
+    home: Home,
+    partner: Partner,
+    catalogue: Catalogue,
+    status: Status,
+    request: Request,
+    asking: Asking,
+    *,
+    same_machine: bool,
+) -> Plan:
+    """Return the plan of a request; rules are asked before the own table is read, and again with its size.
+
+    Raises:
+        DataError: the own table is not what it should be.
+        ParameterMismatchError: the partner's software cannot do this with ours.
+    """
+    plan = Plan(request=request, partner=partner.name)
+    check_compatible(status, PROTOCOL_OF[request.OPERATION])
+    asked = _request(catalogue, request)
+    least = max((entry.min_input for entry in catalogue.of(request.dataset)), default=0)
+    early = decide_from_catalogue(catalogue, replace(asked, input_size=least))
+    if isinstance(early, Deny):
+        plan.refusal = early.error()
+        return plan
+    own = prepare_own(request, asked.keys, home.settings.region)
+    limit = min(home.settings.limits.set_elements, status.set_elements)
+    if own.keyed.key_count > limit:
+        raise UsageError("operations.set-over-limit", size=own.keyed.key_count, limit=limit)
+    decision = decide_from_catalogue(catalogue, replace(asked, input_size=own.keyed.key_count))
+    if isinstance(decision, Deny):
+        plan.refusal = decision.error()
+        return plan
+    entry = next(entry for entry in catalogue.of(request.dataset) if entry.agreement_digest == decision.digest)
+    _fill(plan, home, asked, decision, entry, own, status, same_machine=same_machine)
+    plan.asking = asking
+    return plan
+
+
+def _request(catalogue: Catalogue, request: Request) -> RunRequest:
+    entries = catalogue.of(request.dataset)
+    keys = {key.name: key for entry in reversed(entries) for key in entry.keys}
+    columns = {column.name: column for entry in reversed(entries) for column in entry.release}
+    names = key_names(request.on)
+    if not names:
+        raise UsageError("data.no-key")
+    want = tuple(request.want) if isinstance(request, Match) else ()
+    limits = None
+    if request.minimum_result is not None:
+        limits = RunLimits(min_input=0, max_input=_NO_LIMIT, min_result=request.minimum_result, runs_per_day=_NO_LIMIT)
+    # A name that the catalogue does not have is asked for all the same, so that the rule which refuses it is named.
+    return RunRequest(
+        operation=request.OPERATION,
+        dataset=request.dataset,
+        purpose=request.purpose,
+        keys=tuple(keys.get(name) or KeyColumn(name=name, kind="text") for name in sorted(names)),
+        release=tuple(columns.get(name) or ReleasedColumn(name=name, type="bool", width_bytes=1) for name in want),
+        output_to=request.output_to,
+        input_size=0,
+        limits=limits,
+    )
+
+
+def _fill(
+    plan: Plan,
+    home: Home,
+    asked: RunRequest,
+    allow: Allow,
+    entry: CatalogueEntry,
+    own: OwnTable,
+    status: Status,
+    *,
+    same_machine: bool,
+) -> None:
+    spec = PROTOCOLS[PROTOCOL_OF[asked.operation]]
+    plan.protocol, plan.model = spec.id, spec.model
+    plan.own, plan.entry, plan.keys, plan.released = own, entry, asked.keys, asked.release
+    plan.own_rows, plan.own_keys = own.keyed.rows_total, own.keyed.key_count
+    plan.own_size = padded_size(plan.own_keys)
+    plan.partner_size = padded_size(entry.key_count_of(tuple(key.name for key in asked.keys)))
+    plan.rejected = own.keyed.rejected.counts()
+    plan.rows_per_key = allow.max_rows_per_key
+    plan.minimum_result = allow.limits.min_result
+    plan.quota_left = entry.runs_left
+    sizes = (plan.own_size, plan.partner_size)
+    plan.leakage = leakage_of(
+        spec,
+        names={"initiator": own_card(home).card.name, "responder": plan.partner},
+        sizes={"initiator": sizes[0], "responder": sizes[1]},
+        released=plan.released,
+        rows_per_key=plan.rows_per_key,
+        output_to=asked.output_to,
+    )
+    plan.estimate = estimate(
+        payload_bytes(asked.operation, sizes, plan.released, plan.rows_per_key, asked.output_to),
+        work_items(asked.operation, *sizes),
+        status.seconds_per_item,
+        same_machine=same_machine,
+    )
+
+
+def too_small(plan: Plan, common: int) -> PolicyDeniedError | None:
+    """Return the refusal of a result below the minimum, which does not say how small it is."""
+    if common >= plan.minimum_result:
+        return None
+    return PolicyDeniedError("policy.denied-result-too-small", rule=Rule.RESULT_TOO_SMALL, min_result=plan.minimum_result)

@@ -1,0 +1,253 @@
+"""The responder's side: judge a hello, charge it, and play the sender.
+
+The handler answers partners whether they dialled us or we dialled them. Refusals cross the wire as a closed code; the
+explanation stays in our log.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import OrderedDict
+
+import pyarrow as pa
+
+from psc.audit.receipt import SignedReceipt
+from psc.crypto import Rng
+from psc.data.kinds import RULES_ID
+from psc.errors import AuthenticationError, LimitExceededError, ParameterMismatchError, PscError
+from psc.node.certificates import own_certificate_digest
+from psc.node.clock import now, timestamp
+from psc.node.datasets import get_dataset
+from psc.node.home import Home
+from psc.node.identity import verify
+from psc.node.own import own_card
+from psc.node.runs import deliver_result, finish_run, keep_receipt, start_run
+from psc.node.tables import LoadedDataset, read_dataset
+from psc.node.trust import party_of
+from psc.operations.prepare import source_state
+from psc.operations.results import join_rows
+from psc.operations.running import Clock, record_failure, stoppable
+from psc.operations.status import PROTOCOLS, own_status
+from psc.operations.terms import PROTOCOL_OF, count_params, match_params, receipt_of_run
+from psc.policy.agreement import RunLimits
+from psc.policy.catalogue import catalogue_for, check_request
+from psc.policy.decide import Allow, Deny, RunRequest
+from psc.policy.ledger import reserve
+from psc.protocols import dh_psi, dh_psi_count
+from psc.protocols.padding import padded_size
+from psc.session.channel import Channel
+from psc.session.drive import drive
+from psc.session.hello import Accept, Hello, SessionId
+from psc.session.session import Session
+from psc.transport.handler import Answer, Peer
+
+__all__ = ["NodeHandler"]
+
+_CACHED_DATASETS = 2
+_NO_LIMIT = 1 << 40
+
+
+class NodeHandler:
+    """Answers partners of one node; safe to call from many threads.
+
+    Args:
+        home: the node.
+        tls: false on a plain-text loopback port, where no certificate is bound.
+    """
+
+    def __init__(self, home: Home, *, tls: bool = True) -> None:
+        self._home, self._tls = home, tls
+        self._datasets = _DatasetCache(home)
+
+    def status(self, peer: Peer) -> bytes:
+        """Return the status document; the same for every partner."""
+        del peer
+        return own_status(self._home.settings.region, self._home.settings.limits).canonical()
+
+    def catalogue(self, peer: Peer) -> bytes:
+        """Return what this partner was granted, and nothing else."""
+        return catalogue_for(self._home, peer.identity).canonical()
+
+    def open(self, peer: Peer, hello: bytes, signature: bytes) -> Answer:
+        """Judge a hello and accept it, or raise what refuses it.
+
+        Raises:
+            PscError: malformed, not signed by the partner, not for us, other versions, refused by a rule, over a limit or a
+                quota, data not ready, or a run id that was used before.
+        """
+        asked = Hello.parse(hello)
+        self._authenticate(peer, asked, signature)
+        _check_software(asked)
+        allow = self._decide(peer, asked)
+        dataset = self._datasets.load(asked)
+        party = party_of(self._home, peer.identity)
+        if party is None:
+            raise AuthenticationError("operations.hello-not-from-partner")
+        accept = Accept(
+            hello=asked.digest(),
+            nonce=secrets.token_hex(32),
+            certificate=own_certificate_digest(self._home) if self._tls else "",
+            responder_size=padded_size(len(dataset.keyed.items)),
+            accepted_at=timestamp(now()),
+        )
+        start_run(
+            self._home,
+            run_id=asked.run_id,
+            direction="responder",
+            partner=peer.name,
+            operation=asked.operation,
+            dataset=asked.dataset,
+            purpose=asked.purpose,
+            protocol=asked.protocol,
+            own_size=accept.responder_size,
+            partner_size=asked.initiator_size,
+        )
+        try:
+            reserve(
+                self._home,
+                party=party.party,
+                dataset=asked.dataset,
+                run_id=asked.run_id,
+                operation=asked.operation,
+                elements=asked.initiator_size,
+                limits=allow.limits,
+            )
+        except PscError as error:
+            finish_run(self._home, asked.run_id, "refused", code=error.code)
+            raise
+        run = _ResponderRun(self._home, peer, asked, accept, dataset)
+        return Answer(accept.canonical(), bytes.fromhex(self._home.identity.sign(accept)), run, asked.run_id)
+
+    def _authenticate(self, peer: Peer, hello: Hello, signature: bytes) -> None:
+        if hello.initiator != peer.identity or hello.responder != self._home.identity.public:
+            raise AuthenticationError("operations.hello-not-from-partner")
+        verify(hello, signature.hex(), peer.identity)
+        if self._tls and peer.certificate and hello.certificate != peer.certificate:
+            raise AuthenticationError("operations.hello-other-certificate", partner=peer.name)
+        if (hello.initiator_name, hello.responder_name) != (peer.name, own_card(self._home).card.name):
+            raise ParameterMismatchError(
+                "operations.versions-differ", what="names", ours=peer.name, theirs=hello.initiator_name, software="-"
+            )
+
+    def _decide(self, peer: Peer, hello: Hello) -> Allow:
+        limit = self._home.settings.limits.set_elements
+        if hello.initiator_size > limit:
+            raise LimitExceededError("operations.set-over-limit", size=hello.initiator_size, limit=limit)
+        request = RunRequest(
+            operation=hello.operation,
+            dataset=hello.dataset,
+            purpose=hello.purpose,
+            keys=hello.keys,
+            release=hello.released,
+            output_to=hello.output_to,
+            input_size=hello.initiator_size,
+            dataset_version=hello.dataset_version,
+            agreement=hello.agreement,
+            limits=RunLimits(min_input=0, max_input=_NO_LIMIT, min_result=hello.minimum_result, runs_per_day=_NO_LIMIT),
+        )
+        decision = check_request(self._home, peer.identity, request)
+        if isinstance(decision, Deny):
+            raise decision.error()
+        record = get_dataset(self._home, hello.dataset)
+        for what, ours, theirs in (
+            ("minimum result", decision.limits.min_result, hello.minimum_result),
+            ("rows per key", decision.max_rows_per_key, hello.rows_per_key),
+            ("number metadata", record.number_metadata, hello.number_metadata),
+        ):
+            if ours != theirs:
+                raise ParameterMismatchError("operations.versions-differ", what=what, ours=ours, theirs=theirs, software="-")
+        return decision
+
+
+def _check_software(hello: Hello) -> None:
+    spec = PROTOCOLS.get(hello.protocol)
+    ours = (PROTOCOL_OF[hello.operation], spec.version if spec else 0, spec.suite if spec else "", RULES_ID)
+    theirs = (hello.protocol, hello.protocol_version, hello.suite, hello.rules)
+    if ours != theirs:
+        raise ParameterMismatchError(
+            "operations.versions-differ", what="protocol and rules", ours=ours, theirs=theirs, software="-"
+        )
+
+
+class _DatasetCache:
+    """Keeps the datasets read last, by version and use, so that a partner's next run does not read the file again.
+
+    A source that changed is noticed before each use: reading checks it against the registered version, and a cached one is
+    only used while the source's files look as they did when they were read.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home, self._lock = home, threading.Lock()
+        self._kept: OrderedDict[tuple[object, ...], LoadedDataset] = OrderedDict()
+
+    def load(self, hello: Hello) -> LoadedDataset:
+        record = get_dataset(self._home, hello.dataset)
+        keys = tuple(key.name for key in hello.keys)
+        release = tuple(column.name for column in hello.released)
+        state = source_state(record.source)
+        use = (record.version, state, keys, release, hello.rows_per_key)
+        with self._lock:  # one reading at a time: two at once would need twice the memory
+            if state is not None and use in self._kept:
+                self._kept.move_to_end(use)
+                return self._kept[use]
+            loaded = read_dataset(record, keys=keys, release=release, rows_per_key=hello.rows_per_key)
+            self._kept[use] = loaded
+            while len(self._kept) > _CACHED_DATASETS:
+                self._kept.popitem(last=False)
+            return loaded
+
+
+class _ResponderRun:
+    """One accepted run; called with its channel in a thread of its own."""
+
+    def __init__(self, home: Home, peer: Peer, hello: Hello, accept: Accept, dataset: LoadedDataset) -> None:
+        self._home, self._peer = home, peer
+        self._hello, self._accept, self._dataset = hello, accept, dataset
+
+    def __call__(self, channel: Channel) -> None:
+        clock, run_id = Clock(), self._hello.run_id
+        try:
+            with stoppable(self._home, run_id, channel):
+                self._play(channel)
+            stats = clock.stats(channel)
+            finish_run(
+                self._home,
+                run_id,
+                "finished",
+                bytes_sent=stats.bytes_sent,
+                bytes_received=stats.bytes_received,
+                seconds=stats.seconds,
+            )
+        except BaseException as error:
+            record_failure(self._home, run_id, error, clock.stats(channel))
+            raise
+
+    def _play(self, channel: Channel) -> None:
+        identity = SessionId(self._hello, self._accept)
+        own = self._home.identity
+        session = Session(
+            channel, identity, "responder", own.sign, lambda doc, signature: verify(doc, signature, self._peer.identity)
+        )
+        session.confirm()
+        result = self._compute(session, identity.label)
+        receipt = receipt_of_run(self._hello, self._accept, identity, session.transcripts())
+        mine, theirs = session.exchange_receipt(receipt)
+        keep_receipt(self._home, self._hello.run_id, SignedReceipt(receipt, theirs, mine).to_json())
+        if result is not None:
+            deliver_result(self._home, self._hello.run_id, result)
+
+    def _compute(self, session: Session, label: bytes) -> pa.Table | None:
+        """Play the sender; return what we learned, when it was agreed that we learn something."""
+        items, size, rng = self._dataset.keyed.items, self._accept.responder_size, Rng.system()
+        if self._hello.operation == "count":
+            counted = drive(dh_psi_count.sender(items, count_params(self._hello, size, label), rng), session)
+            return None if counted.common is None else pa.table({"count": pa.array([counted.common], pa.int64())})
+        rows = self._dataset.rows
+        sealed = dh_psi.SenderRows(rows.items, rows.counters, rows.payloads) if rows is not None else None
+        output = drive(dh_psi.sender(items, sealed, match_params(self._hello, size, label), rng), session)
+        if output.matched is None:
+            return None
+        keyed = self._dataset.keyed
+        table, _ = join_rows(keyed.table, keyed.row_of, keyed.group_of_row, output.matched, None, dataset=self._hello.dataset)
+        return table

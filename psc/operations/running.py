@@ -1,0 +1,79 @@
+"""What both sides of a run have in common: cancellation from either terminal, and the figures at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import threading
+import time
+from collections.abc import Iterator
+
+from psc.errors import AbortCode, CancelledError, PeerAbortedError, PscError
+from psc.node.home import Home
+from psc.node.runs import cancel_requested, finish_run
+from psc.operations.results import RunStats
+from psc.session.channel import Channel
+
+__all__ = ["Clock", "record_failure", "stoppable"]
+
+_POLL_SECONDS = 0.5
+
+
+@contextlib.contextmanager
+def stoppable(home: Home, run_id: str, channel: Channel) -> Iterator[None]:
+    """While a run goes on, end it when ``psc runs cancel`` asks for it, from whichever process of this node."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_POLL_SECONDS):
+            with contextlib.suppress(PscError):  # a store that is busy is asked again
+                if cancel_requested(home, run_id):
+                    channel.abort(AbortCode.CANCELLED)
+                    return
+
+    watcher = threading.Thread(target=watch, name=f"psc-cancel-{run_id[:8]}", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+class Clock:
+    """Measures a run on this side: wall and CPU seconds from its making, and the peak of resident memory."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def stats(self, channel: Channel) -> RunStats:
+        """Return the figures so far."""
+        moved = channel.stats
+        return RunStats(
+            seconds=time.perf_counter() - self._wall,
+            cpu_seconds=time.process_time() - self._cpu,
+            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            bytes_sent=moved.bytes_sent,
+            bytes_received=moved.bytes_received,
+            frames_sent=moved.frames_sent,
+            frames_received=moved.frames_received,
+            retries=moved.retries,
+        )
+
+
+def record_failure(home: Home, run_id: str, error: BaseException, stats: RunStats) -> None:
+    """Record how a run ended that did not finish; a store that refuses hides no other error."""
+    code = error.code if isinstance(error, PscError) else "internal"
+    cancelled = isinstance(error, CancelledError | KeyboardInterrupt) or (
+        isinstance(error, PeerAbortedError) and error.abort_code is AbortCode.CANCELLED
+    )
+    with contextlib.suppress(PscError):
+        finish_run(
+            home,
+            run_id,
+            "cancelled" if cancelled else "failed",
+            code=code,
+            bytes_sent=stats.bytes_sent,
+            bytes_received=stats.bytes_received,
+            seconds=stats.seconds,
+        )

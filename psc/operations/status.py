@@ -1,0 +1,82 @@
+"""What a node tells an authenticated partner about its software, so that a difference is named before a run."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from psc import __version__
+from psc.data.kinds import RULES_ID, metadata_hash
+from psc.errors import ParameterMismatchError
+from psc.node.clock import now, timestamp
+from psc.operations.estimate import seconds_per_item
+from psc.protocols import dh_psi, dh_psi_count
+from psc.session.hello import PROTOCOL_SERIES
+from psc.session.limits import Limits
+from psc.types import Document
+
+__all__ = ["PROTOCOLS", "Status", "check_compatible", "own_status"]
+
+PROTOCOLS = {spec.id: spec for spec in (dh_psi.SPEC, dh_psi_count.SPEC)}
+"""The protocols that this release runs, by id."""
+
+
+class ProtocolVersion(Document):
+    """A protocol that a node runs."""
+
+    id: str = Field(max_length=32)
+    version: int = Field(ge=1)
+    suite: str = Field(max_length=64)
+
+
+class Status(Document):
+    """Versions, rules, clock and limits of a node; ``seconds_per_item`` is its own measurement, for the plan's estimate."""
+
+    KIND: ClassVar[str] = "status"
+
+    series: str = Field(max_length=16)
+    software: str = Field(max_length=64)
+    protocols: tuple[ProtocolVersion, ...] = Field(max_length=32)
+    rules: str = Field(max_length=64)
+    region: str = Field(pattern=r"^[A-Z]{2}$")
+    number_metadata: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    time: str = Field(max_length=32)
+    frame_bytes: int = Field(ge=1)
+    set_elements: int = Field(ge=1)
+    seconds_per_item: float = Field(gt=0, lt=1)
+
+
+def own_status(region: str, limits: Limits) -> Status:
+    """Return this node's status."""
+    return Status(
+        series=PROTOCOL_SERIES,
+        software=__version__,
+        protocols=tuple(ProtocolVersion(id=spec.id, version=spec.version, suite=spec.suite) for spec in PROTOCOLS.values()),
+        rules=RULES_ID,
+        region=region,
+        number_metadata=metadata_hash(region),
+        time=timestamp(now()),
+        frame_bytes=limits.frame_bytes,
+        set_elements=limits.set_elements,
+        seconds_per_item=seconds_per_item(),
+    )
+
+
+def check_compatible(status: Status, protocol: str) -> None:
+    """Refuse a partner whose software cannot run ``protocol`` with ours, and say what differs.
+
+    Raises:
+        ParameterMismatchError: another series, protocol version, suite or normalisation rule.
+    """
+    spec = PROTOCOLS[protocol]
+    theirs = {offer.id: (offer.version, offer.suite) for offer in status.protocols}
+    for what, ours, other in (
+        ("series", PROTOCOL_SERIES, status.series),
+        (f"protocol {protocol}", (spec.version, spec.suite), theirs.get(protocol)),
+        ("normalisation rules", RULES_ID, status.rules),
+    ):
+        if ours != other:
+            raise ParameterMismatchError(
+                "operations.versions-differ", what=what, ours=ours, theirs=other, software=status.software
+            )

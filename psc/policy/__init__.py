@@ -1,0 +1,1 @@
+"""Permissions: agreements, the decision on a run, the ledger of quotas, and what a partner may see."""

@@ -1,0 +1,143 @@
+"""Drafting an agreement from what is registered: nothing can be proposed that the node could not keep."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
+
+from psc.errors import AgreementError
+from psc.node.clock import now, timestamp
+from psc.node.datasets import get_dataset
+from psc.node.fields import check_name
+from psc.node.home import Home
+from psc.node.own import own_card
+from psc.node.trust import partner_named
+from psc.policy.agreement import MAX_INPUT, MIN_INPUT, MIN_RESULT, RUNS_PER_DAY, Agreement, DatasetTerms, Party
+from psc.policy.agreement_file import SignedAgreement
+from psc.policy.agreements import StoredAgreement, add
+from psc.types import OperationName, OutputTo
+
+__all__ = ["VALID_FOR", "Offer", "propose"]
+
+VALID_FOR = timedelta(days=365)
+"""How long an agreement is valid unless said otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the owner is ready to allow on one dataset.
+
+    Attributes:
+        dataset: a registered dataset.
+        operations: the operations to allow.
+        release: names of the columns that a match may release; each must be registered as releasable.
+        keys: names of the keys to match on; None for all registered ones.
+        max_rows_per_key: rows of one key that are released at most; None for the registered bound.
+        min_input: least number of distinct keys of either side.
+        max_input: most distinct keys of the asking side.
+        min_result: least number of common keys that is told.
+        runs_per_day: accepted runs on a UTC day.
+        elements_per_day: evaluated elements on a UTC day; None for no bound.
+        outputs: who may learn a result.
+    """
+
+    dataset: str
+    operations: Sequence[OperationName]
+    _: KW_ONLY
+    release: Sequence[str] = ()
+    keys: Sequence[str] | None = None
+    max_rows_per_key: int | None = None
+    min_input: int = MIN_INPUT
+    max_input: int = MAX_INPUT
+    min_result: int = MIN_RESULT
+    runs_per_day: int = RUNS_PER_DAY
+    elements_per_day: int | None = None
+    outputs: Sequence[OutputTo] = ("receiver",)
+
+
+def propose(
+    home: Home,
+    *,
+    partner: str,
+    offers: Sequence[Offer],
+    purpose: Sequence[str],
+    valid_from: datetime | None = None,
+    valid_until: datetime | None = None,
+) -> StoredAgreement:
+    """Draft and store an agreement; it allows nothing until it is signed.
+
+    Args:
+        home: the node that owns the data.
+        partner: a pinned partner's name.
+        offers: at least one, a dataset each.
+        purpose: the purposes to allow, at least one.
+        valid_from: first moment in force; now by default.
+        valid_until: last moment in force; a year after the first by default.
+
+    Raises:
+        UsageError: the partner or a dataset is unknown, or a purpose is not a possible code.
+        AgreementError: a column, key or bound goes beyond what is registered, or the document contradicts itself.
+    """
+    other = partner_named(home, partner)
+    own = own_card(home).card
+    created = now()
+    start = valid_from or created
+    end = valid_until or start + VALID_FOR
+    for code in purpose:
+        check_name(code, "purpose")
+    terms = tuple(_terms(home, offer) for offer in offers)
+    try:
+        agreement = Agreement(
+            id=secrets.token_hex(8),
+            owner=Party(identity=own.identity, name=own.name),
+            partner=Party(identity=other.identity, name=other.name),
+            purpose=tuple(purpose),
+            datasets=terms,
+            valid_from=timestamp(start),
+            valid_until=timestamp(end),
+            created_at=timestamp(created),
+        )
+    except ValidationError as error:
+        raise _contradiction(error) from None
+    return add(home, SignedAgreement(agreement))
+
+
+def _terms(home: Home, offer: Offer) -> DatasetTerms:
+    record = get_dataset(home, offer.dataset)
+    keys = {key.name: key for key in record.key_columns}
+    released = {column.name: column for column in record.released_columns}
+    chosen = list(keys) if offer.keys is None else list(offer.keys)
+    for what, names, registered in (("key", chosen, list(keys)), ("release", offer.release, list(released))):
+        for name in names:
+            if name not in registered:
+                known = ", ".join(registered) or "-"
+                raise AgreementError("policy.not-registered", what=what, name=name, dataset=record.name, known=known)
+    bound = record.max_rows_per_key if offer.max_rows_per_key is None else offer.max_rows_per_key
+    if bound > record.max_rows_per_key:
+        raise AgreementError("policy.rows-above-registered", dataset=record.name, value=bound, registered=record.max_rows_per_key)
+    try:
+        return DatasetTerms(
+            dataset=record.name,
+            operations=tuple(offer.operations),
+            keys=tuple(keys[name] for name in chosen),
+            release=tuple(released[name] for name in offer.release),
+            max_rows_per_key=bound,
+            min_input=offer.min_input,
+            max_input=offer.max_input,
+            min_result=offer.min_result,
+            runs_per_day=offer.runs_per_day,
+            elements_per_day=offer.elements_per_day,
+            outputs=tuple(offer.outputs),
+        )
+    except ValidationError as error:
+        raise _contradiction(error) from None
+
+
+def _contradiction(error: ValidationError) -> AgreementError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "agreement"
+    return AgreementError("policy.terms-wrong", where=where, problem=first["msg"].removeprefix("Value error, "))

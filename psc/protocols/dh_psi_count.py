@@ -1,0 +1,206 @@
+"""``dh-psi-count``: how many items do both hold? Cardinality by double masking with a shuffled return.
+
+::
+
+    receiver (items Y)                                      sender (items X)
+    b <- random scalar                                      k <- random scalar
+      BlindedItems        H(y)·b, padded      ------------>
+                          <------------  MaskedItems        H(x)·k, padded, in a secret random order
+                          <------------  ReturnedTags       Hash(H(y)·b·k), truncated, sorted
+      count of Hash(H(x)·k·b) among the returned tags
+      CommonCount         count               ------------> (when the output goes to both)
+
+Glossary: H = hash to ristretto255 under a tag bound to the session · b, k = one-shot masks of the run.
+
+Who learns what: the receiver learns the number of common items and no more: the returned tags are sorted, so none can be
+linked to one of its items, and the sender's elements come in a random order. The sender learns the receiver's padded size.
+
+Adversary model: semi-honest. **A cheating receiver obtains membership**: it masks each item y with its own b_y, then tests
+every returned tag against every (x, b_y) (``tests/integration/test_attacks.py`` carries this out). The quotas of ``match``
+therefore apply to ``count`` too, and the leakage statement says so.
+
+Cost for padded sizes N and M: N+M scalar multiplications a party; bytes 32·N + 32·M + t·N.
+
+References: De Cristofaro, Gasti, Tsudik, CANS 2012 (PSI-CA); Ion et al., ePrint 2019/723, Figure 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psc.crypto import SUITE, Items, PointBatch, Rng, Scalar, count_common, hash_and_mask, mask, point_tags, sort_tags
+from psc.protocols.base import (
+    CHUNK_BYTES,
+    Message,
+    ProtocolSpec,
+    Script,
+    check_fits,
+    chunks,
+    compute,
+    recv,
+    require,
+    send,
+    tag_bytes,
+)
+from psc.protocols.dh_psi import BlindedItems
+
+__all__ = ["SPEC", "CommonCount", "Count", "MaskedItems", "Params", "ReturnedTags", "message_bytes", "receiver", "sender"]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedItems(Message):
+    """A chunk of the sender's items, hashed and masked, in a secret random order; padded with random elements."""
+
+    points: PointBatch
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedTags(Message):
+    """A chunk of the tags of the receiver's doubly masked items, sorted as byte strings."""
+
+    tags: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommonCount(Message):
+    """The receiver's count for the sender; 0 and not ``released`` when it is below the agreed minimum."""
+
+    released: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """What both sides agreed in the handshake; fields as in ``dh_psi.Params``."""
+
+    context: bytes
+    receiver_size: int
+    sender_size: int
+    reveal_to_sender: bool = False
+    minimum_result: int = 0
+
+    @property
+    def tag_bytes(self) -> int:
+        """Length of the returned tags."""
+        return tag_bytes(self.receiver_size * self.sender_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A party's output: the number of common items, or ``None``: it was not agreed to learn it (or it was withheld)."""
+
+    common: int | None
+
+
+SPEC = ProtocolSpec(
+    id="dh-psi-count",
+    version=1,
+    suite=SUITE,
+    model="semi-honest",
+    leakage_receiver=("leakage.count.receiver", "leakage.count.cheating", "leakage.match.sizes"),
+    leakage_sender=("leakage.count.sender", "leakage.match.sizes"),
+)
+
+
+def receiver(items: Items, params: Params, rng: Rng) -> Script[Count]:
+    """Run the receiver.
+
+    Args:
+        items: distinct items, at most ``params.receiver_size``.
+        params: as agreed.
+        rng: source of the mask and of the dummies.
+
+    Returns:
+        The number of common items.
+
+    Raises:
+        RemoteProtocolError: a message of the sender is malformed or unexpected.
+
+    Leakage:
+        The receiver learns the cardinality; one that masks items differently learns membership (module docstring).
+    """
+    check_fits(items, params.receiver_size)
+    padded = yield from compute(items.padded, params.receiver_size, rng)
+    blind = rng.scalar()
+    own, theirs = list(chunks(params.receiver_size)), list(chunks(params.sender_size))
+    tags: list[bytes] = []
+    for turn in range(max(len(own), len(theirs)) + 1):
+        if turn < len(own):
+            part = own[turn]
+            points = yield from compute(hash_and_mask, padded.slice(*part), params.context, blind, work=part[1] - part[0])
+            yield from send(BlindedItems(points))
+        if 1 <= turn <= len(theirs):  # one chunk behind, so that both sides compute at once
+            start, stop = theirs[turn - 1]
+            masked = yield from recv(MaskedItems)
+            require(len(masked.points) == stop - start, "a chunk has another number of elements than agreed")
+            tags.append((yield from compute(_double_mask, masked.points, blind, params, work=stop - start)))
+    returned: list[bytes] = []
+    for start, stop in chunks(params.receiver_size, CHUNK_BYTES // params.tag_bytes):
+        part_tags = (yield from recv(ReturnedTags)).tags
+        require(len(part_tags) == (stop - start) * params.tag_bytes, "a chunk of tags has another size than agreed")
+        returned.append(part_tags)
+    common = yield from compute(count_common, b"".join(tags), b"".join(returned), params.tag_bytes)
+    if params.reveal_to_sender:
+        released = common >= params.minimum_result
+        yield from send(CommonCount(released, common if released else 0))
+    return Count(common)
+
+
+def sender(items: Items, params: Params, rng: Rng) -> Script[Count]:
+    """Run the sender.
+
+    Args:
+        items: distinct items, at most ``params.sender_size``.
+        params: as agreed.
+        rng: source of the mask, the dummies and the order.
+
+    Returns:
+        The count when ``params.reveal_to_sender``, else nothing.
+
+    Raises:
+        RemoteProtocolError: a message of the receiver is malformed or unexpected.
+
+    Leakage:
+        The sender learns the receiver's padded size.
+    """
+    check_fits(items, params.sender_size)
+    shuffled = yield from compute(_shuffled, items, params.sender_size, rng)
+    key = rng.scalar()
+    theirs, own = list(chunks(params.receiver_size)), list(chunks(params.sender_size))
+    tags: list[bytes] = []
+    for turn in range(max(len(own), len(theirs))):
+        blinded = None
+        if turn < len(theirs):
+            start, stop = theirs[turn]
+            blinded = yield from recv(BlindedItems)
+            require(len(blinded.points) == stop - start, "a chunk has another number of elements than agreed")
+        if turn < len(own):
+            part = own[turn]
+            points = yield from compute(hash_and_mask, shuffled.slice(*part), params.context, key, work=part[1] - part[0])
+            yield from send(MaskedItems(points))
+        if blinded is not None:
+            tags.append((yield from compute(_double_mask, blinded.points, key, params, work=len(blinded.points))))
+    returned, _ = yield from compute(sort_tags, b"".join(tags), params.tag_bytes)
+    for start, stop in chunks(params.receiver_size, CHUNK_BYTES // params.tag_bytes):
+        yield from send(ReturnedTags(returned[start * params.tag_bytes : stop * params.tag_bytes]))
+    if not params.reveal_to_sender:
+        return Count(None)
+    answer = yield from recv(CommonCount)
+    require(answer.released or answer.count == 0, "a withheld count is not zero")
+    require(answer.count <= min(params.receiver_size, len(items)), "the count is larger than the sets")
+    return Count(answer.count if answer.released else None)
+
+
+def message_bytes(params: Params) -> tuple[int, int]:
+    """Return the payload bytes of a run, receiver to sender and back."""
+    forward = 32 * params.receiver_size + (8 if params.reveal_to_sender else 0)
+    return forward, 32 * params.sender_size + params.tag_bytes * params.receiver_size
+
+
+def _shuffled(items: Items, size: int, rng: Rng) -> Items:
+    # The receiver sees which of our elements match; a secret order keeps it from learning which of our rows those are.
+    return items.padded(size, rng).take(rng.permutation(size))
+
+
+def _double_mask(points: PointBatch, scalar: Scalar, params: Params) -> bytes:
+    return point_tags(mask(points, scalar), params.context, params.tag_bytes)

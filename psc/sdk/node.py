@@ -1,0 +1,240 @@
+"""A node in Python: its home, its partners, and serving them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from psc.errors import UsageError
+from psc.node.certificates import TlsFiles, identify, tls_for
+from psc.node.home import Home
+from psc.node.own import own_card
+from psc.node.runs import mark_interrupted
+from psc.node.settings import DEFAULT_LISTEN
+from psc.node.trust import Trusted, own_party, partner_named, trust
+from psc.operations.initiator import Tap
+from psc.operations.responder import NodeHandler
+from psc.sdk.partner import Partner
+from psc.server.log import observer
+from psc.server.server import Server
+from psc.transport.address import Address
+from psc.transport.grpc.link import Link
+from psc.transport.handler import Peer
+from psc.transport.tls import TlsMaterial
+
+__all__ = ["Answering", "Node", "Serving"]
+
+
+class Node:
+    """One party's installation, opened; a context manager. Safe to use from several threads.
+
+    Args:
+        home: the open home.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        name: str,
+        *,
+        listen: str = DEFAULT_LISTEN,
+        address: str = "",
+        region: str = "CN",
+        language: str = "",
+    ) -> Self:
+        """Make a node in a new folder and open it; see ``psc.node.home.Home.create``."""
+        return cls(Home.create(path, name, listen=listen, address=address, region=region, language=language))
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a node.
+
+        Raises:
+            UsageError: there is no node in this folder, or a setting is wrong.
+            StorageError: its files are damaged or open to other users.
+        """
+        return cls(Home.open(path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the home."""
+        self.home.close()
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.home.settings.name
+
+    @property
+    def identity(self) -> str:
+        """The node's identity, 64 hex digits."""
+        return self.home.identity.public
+
+    def card_json(self) -> str:
+        """Return the card file that partners pin."""
+        return own_card(self.home).to_json()
+
+    def trust(self, card: str | os.PathLike[str]) -> Trusted:
+        """Pin a partner's card file; compare the fingerprint by another way before.
+
+        Raises:
+            AuthenticationError: a signature is wrong, or a known partner's identity changed without its signature.
+            UsageError: it is not a card, or cannot be pinned.
+        """
+        return trust(self.home, Path(card))
+
+    def connect(self, partner: str, *, tap: Tap | None = None) -> Partner:
+        """Connect to a partner: at its address, or, when it has none, through the own server where it waits.
+
+        Args:
+            partner: its name.
+            tap: sees every plaintext frame of the runs, as ``("sent"|"received", frame)``; for recording a run.
+
+        Raises:
+            UsageError: no such partner.
+            ConnectError: nobody answers.
+            AuthenticationError: not the pinned partner, or a certificate is out of its time; the text says which.
+        """
+        pinned = partner_named(self.home, partner)
+        if pinned.card.address:
+            address, via, to = pinned.card.address, pinned, ""
+        else:
+            address, via, to = _own_address(self.home), own_party(self.home), pinned.identity
+        link = Link(address, lambda: material(tls_for(self.home, via)), self.home.settings.limits, to=to)
+        return Partner(self.home, pinned, link, same_machine=Address.parse(address).loopback and not to, tap=tap)
+
+    def serve(self, listen: str | None = None, *, logger: logging.Logger | None = None) -> Serving:
+        """Answer partners until the returned object is stopped; use it as a context manager.
+
+        Args:
+            listen: ``HOST:PORT``; the setting by default. Port 0 takes any free port.
+            logger: gets one event a record, without personal data.
+
+        Raises:
+            ConnectError: the address cannot be listened on.
+            AuthenticationError: the own certificate is out of its time.
+        """
+        mark_interrupted(self.home)
+        address = listen or self.home.settings.listen
+        server = Server(
+            NodeHandler(self.home),
+            address,
+            lambda: material(tls_for(self.home, None)),
+            lambda leaf: identify(self.home, leaf),
+            self.identity,
+            self.home.settings.limits,
+            logger,
+        )
+        return Serving(server, Address.parse(address).host)
+
+    def answer_via(self, partner: str, *, logger: logging.Logger | None = None) -> Answering:
+        """Dial out to a partner and answer its questions from here: for a node without an inbound port.
+
+        Raises:
+            UsageError: no such partner, or it has no address.
+            ConnectError: nobody answers there.
+        """
+        pinned = partner_named(self.home, partner)
+        if not pinned.card.address:
+            raise UsageError("operations.partner-without-address", partner=partner)
+        mark_interrupted(self.home)
+        link = Link(pinned.card.address, lambda: material(tls_for(self.home, pinned)), self.home.settings.limits)
+        # Certificates are the relaying listener's business here; identities sign Hello and Accept whatever carries them.
+        handler = NodeHandler(self.home)
+        peer = Peer(pinned.name, pinned.identity)
+        observe = observer(logger or logging.getLogger("psc.server"))
+
+        def answer(stop: threading.Event) -> None:
+            with link:
+                link.answer(handler, stop, peer, observe=observe)
+
+        link.status()
+        return Answering(answer)
+
+
+class Serving:
+    """A server that answers partners. ``with node.serve() as serving: serving.wait()``."""
+
+    def __init__(self, server: Server, host: str) -> None:
+        self._server, self._host = server, host
+        self._stopped = threading.Event()
+        self.port = server.start()
+
+    @property
+    def address(self) -> str:
+        """Where it listens, ``HOST:PORT``."""
+        return str(Address(self._host, self.port))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it was stopped, or for ``timeout`` seconds; return whether it was stopped."""
+        return self._stopped.wait(timeout)
+
+    def stop(self, drain_seconds: float = 30.0) -> None:
+        """Stop gracefully: refuse new runs, let running ones finish for ``drain_seconds``, then end them."""
+        self._server.stop(drain_seconds)
+        self._stopped.set()
+
+
+class Answering:
+    """Answers one partner over a connection that this side dialled; stops like ``Serving``."""
+
+    def __init__(self, answer: Callable[[threading.Event], None]) -> None:
+        self._stop = threading.Event()
+        self.error: BaseException | None = None
+
+        def run() -> None:
+            try:
+                answer(self._stop)
+            except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+                self.error = error
+
+        self._thread = threading.Thread(target=run, name="psc-answering", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it ended, or for ``timeout`` seconds; return whether it ended. Raises what ended it."""
+        self._thread.join(timeout)
+        if self.error is not None:
+            raise self.error
+        return not self._thread.is_alive()
+
+    def stop(self, drain_seconds: float = 30.0) -> None:
+        """Stop asking for questions, and let running runs finish."""
+        self._stop.set()
+        self._thread.join(drain_seconds + 5)
+
+
+def material(files: TlsFiles) -> TlsMaterial:
+    """Return the transport's form of the node's TLS files."""
+    return TlsMaterial(files.certificate_pem, files.key_pem, files.roots_pem, files.server_name)
+
+
+def _own_address(home: Home) -> str:
+    listen = Address.parse(home.settings.listen)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)  # noqa: S104 - read, not bound
+    return str(Address(host, listen.port))

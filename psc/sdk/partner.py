@@ -1,0 +1,172 @@
+"""A connected partner: ask what it grants, plan, run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Self, cast
+
+from psc.errors import AuthenticationError
+from psc.node.home import Home
+from psc.node.trust import Partner as PinnedPartner
+from psc.operations.initiator import Asking, Tap
+from psc.operations.plan import Plan, make_plan
+from psc.operations.progress import Cancel, ProgressCallback
+from psc.operations.requests import Count, Match, On, Request
+from psc.operations.results import CountResult, MatchResult
+from psc.operations.status import Status
+from psc.policy.catalogue import Catalogue
+from psc.session.channel import Channel
+from psc.transport.grpc.link import Link
+from psc.types import OutputTo
+
+__all__ = ["Partner"]
+
+
+class Partner:
+    """A mutually authenticated connection to one partner; a context manager. Made by ``Node.connect``.
+
+    Args:
+        home: the own node.
+        pinned: the partner as its card says.
+        link: the connection.
+        same_machine: the partner's node shares this machine's cores, for the estimate.
+        tap: sees every plaintext frame.
+    """
+
+    def __init__(self, home: Home, pinned: PinnedPartner, link: Link, *, same_machine: bool, tap: Tap | None = None) -> None:
+        self._home, self._pinned, self._link = home, pinned, link
+        self._same_machine = same_machine
+        self._asking = Asking(home, pinned, self._open, tap=tap)
+        try:
+            self._status = Status.parse(link.status())
+        except BaseException:
+            link.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """The partner's name."""
+        return self._pinned.name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._link.close()
+
+    def status(self) -> Status:
+        """Return the partner's software, rules, clock and limits."""
+        self._status = Status.parse(self._link.status())
+        return self._status
+
+    def catalogue(self) -> Catalogue:
+        """Return what the partner grants us today.
+
+        Raises:
+            AuthenticationError: the document is not the partner's, or not for us.
+        """
+        catalogue = Catalogue.parse(self._link.catalogue())
+        if catalogue.owner.identity != self._pinned.identity or catalogue.partner != self._home.identity.public:
+            raise AuthenticationError("operations.catalogue-not-for-us", partner=self.name)
+        return catalogue
+
+    def plan(self, request: Request) -> Plan:
+        """Return what a request would reveal, move and take, and the rule that refuses it if one does; nothing moves.
+
+        Raises:
+            DataError: the own table is not what it should be.
+            ParameterMismatchError: the partner's software cannot do this with ours.
+        """
+        return make_plan(
+            self._home,
+            self._pinned,
+            self.catalogue(),
+            self._status,
+            request,
+            self._asking,
+            same_machine=self._same_machine,
+        )
+
+    def match(
+        self,
+        source: object,
+        *,
+        on: On,
+        dataset: str,
+        purpose: str,
+        want: Sequence[str] = (),
+        output_to: OutputTo = "receiver",
+        on_bad: Literal["error", "skip"] = "error",
+        rejects: str | Path | None = None,
+        minimum_result: int | None = None,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> MatchResult:
+        """Plan and run a match: which of our rows match, with the partner's released columns. Arguments as in ``psc.Match``.
+
+        Raises:
+            PolicyDeniedError: a rule refuses; ``rule`` says which.
+            PscError: whatever ended the run; nothing was released then.
+
+        Leakage:
+            What ``plan`` states; the same lines stand in the receipt.
+        """
+        request = Match(
+            source,
+            on=on,
+            dataset=dataset,
+            purpose=purpose,
+            want=want,
+            output_to=output_to,
+            on_bad=on_bad,
+            rejects=rejects,
+            minimum_result=minimum_result,
+        )
+        return cast("MatchResult", self.plan(request).run(progress, cancel))
+
+    def count(
+        self,
+        source: object,
+        *,
+        on: On,
+        dataset: str,
+        purpose: str,
+        output_to: OutputTo = "receiver",
+        on_bad: Literal["error", "skip"] = "error",
+        rejects: str | Path | None = None,
+        minimum_result: int | None = None,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> CountResult:
+        """Plan and run a count: how many distinct keys both have. Arguments as in ``psc.Count``.
+
+        Raises:
+            PolicyDeniedError: a rule refuses; ``rule`` says which.
+            PscError: whatever ended the run; nothing was released then.
+
+        Leakage:
+            What ``plan`` states: the number, and membership to one that cheats.
+        """
+        request = Count(
+            source,
+            on=on,
+            dataset=dataset,
+            purpose=purpose,
+            output_to=output_to,
+            on_bad=on_bad,
+            rejects=rejects,
+            minimum_result=minimum_result,
+        )
+        return cast("CountResult", self.plan(request).run(progress, cancel))
+
+    def _open(self, hello: bytes, signature: bytes, cancel: Cancel) -> tuple[bytes, bytes, Channel]:
+        stop = threading.Event()
+        cancel.on_set(stop.set)
+        opened = self._link.open(hello, signature, cancel=stop)
+        return opened.accept, opened.signature, opened.channel

@@ -1,0 +1,1 @@
+"""A run between two nodes: hello, frames and codec, channel, driver, limits, transcript."""

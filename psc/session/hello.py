@@ -1,0 +1,97 @@
+"""Hello and Accept: what both parties bind a run to, and the session id that comes of it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from psc.types import Document, KeyColumn, OperationName, OutputTo, ReleasedColumn
+
+__all__ = ["PROTOCOL_SERIES", "Accept", "ConfirmationStatement", "Hello", "SessionId"]
+
+PROTOCOL_SERIES = "psc/1"
+"""Version of the wire contract; both sides must have the same."""
+
+Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+Size = Annotated[int, Field(ge=1, le=1 << 40)]
+
+
+class Hello(Document):
+    """What the initiator asks for, signed by its identity.
+
+    Sizes are padded. ``certificate`` is the SHA-256 of the initiator's TLS leaf (DER), empty without TLS. ``shard`` and
+    ``attempt`` are 0 and 1 until runs are split; they are bound now so that a later split cannot be confused with a whole run.
+    """
+
+    KIND: ClassVar[str] = "hello"
+
+    series: Literal["psc/1"]
+    suite: str = Field(max_length=64)
+    protocol: str = Field(max_length=32)
+    protocol_version: int = Field(ge=1, le=1000)
+    run_id: str = Field(pattern=r"^[0-9a-z]{26}$")
+    operation: OperationName
+    purpose: str = Field(min_length=1, max_length=128)
+    initiator: Hex32
+    initiator_name: Name
+    responder: Hex32
+    responder_name: Name
+    initiator_role: Literal["receiver"]
+    certificate: str = Field(pattern=r"^([0-9a-f]{64})?$")
+    nonce: Hex32
+    dataset: Name
+    dataset_version: Hex32
+    agreement: Hex32
+    keys: tuple[KeyColumn, ...] = Field(min_length=1, max_length=8)
+    released: tuple[ReleasedColumn, ...] = Field(max_length=64)
+    rows_per_key: int = Field(ge=1, le=1024)
+    output_to: OutputTo
+    minimum_result: int = Field(ge=0, le=1 << 40)
+    rules: str = Field(max_length=64)
+    number_metadata: Hex32
+    initiator_size: Size
+    shard: Literal[0]
+    attempt: Literal[1]
+    sent_at: str = Field(max_length=32)
+
+
+class Accept(Document):
+    """The responder's answer, signed by its identity: it binds the hello by its digest and adds its own part."""
+
+    KIND: ClassVar[str] = "accept"
+
+    hello: Hex32
+    nonce: Hex32
+    certificate: str = Field(pattern=r"^([0-9a-f]{64})?$")
+    responder_size: Size
+    accepted_at: str = Field(max_length=32)
+
+
+class ConfirmationStatement(Document):
+    """What a party signs before the first protocol message: it holds the same session in the same role."""
+
+    KIND: ClassVar[str] = "confirmation"
+
+    session_id: Hex32
+    role: Literal["initiator", "responder"]
+
+
+class SessionId:
+    """The session id (hash of Hello and Accept) and the secrets-free label that item hashing uses.
+
+    The label has no role in it, so that both parties hash an item to the same element.
+    """
+
+    def __init__(self, hello: Hello, accept: Accept) -> None:
+        parts = (hello.signing_input(), accept.signing_input())
+        framed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        self.raw = hashlib.sha256(b"psc/v1/session\x00" + framed).digest()
+        self.label = hashlib.sha256(b"psc/v1/items\x00" + self.raw).digest()
+
+    @property
+    def hex(self) -> str:
+        """The session id in hex."""
+        return self.raw.hex()

@@ -1,0 +1,52 @@
+"""Every text that a person reads, in English and Chinese, keyed by a stable code.
+
+Codes and JSON keys never change with the language; only what a person reads does. One module an area, so that a
+text stands beside its neighbours; ``lookup`` finds it. A text states what is wrong and where; its ``fix`` states what to do.
+Fields are filled with ``str.format``; both languages must use the same fields (a test proves it).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import import_module
+
+from psc.texts._text import Text
+
+__all__ = ["Text", "all_texts", "language", "lookup", "render"]
+
+_AREAS = ("crypto", "data", "session", "transport", "node", "policy", "operations", "cli")
+_texts: dict[str, Text] = {}
+
+
+def all_texts() -> Mapping[str, Text]:
+    """Return every text by its code; raise ``ValueError`` when two areas define one code."""
+    if not _texts:
+        merged: dict[str, Text] = {}
+        for area in _AREAS:
+            for code, text in import_module(f"psc.texts.{area}").TEXTS.items():
+                if code in merged:
+                    raise ValueError(f"text {code} is defined twice")
+                merged[code] = text
+        _texts.update(merged)
+    return _texts
+
+
+def language() -> str:
+    """Return ``zh`` or ``en``: ``PSC_LANG`` when set, else the locale's language, else English."""
+    wanted = os.environ.get("PSC_LANG") or os.environ.get("LC_ALL") or os.environ.get("LANG") or "en"
+    return "zh" if wanted.lower().startswith("zh") else "en"
+
+
+def lookup(code: str) -> Text:
+    """Return the text of a code; an unknown code is a bug and raises ``KeyError``."""
+    return all_texts()[code]
+
+
+def render(code: str, fields: Mapping[str, object] | None = None, *, lang: str | None = None) -> str:
+    """Return the text of a code with its fields filled in, in the reader's language, with its remedy after it."""
+    text = lookup(code)
+    chinese = (lang or language()) == "zh"
+    said = (text.zh if chinese else text.en).format(**(fields or {}))
+    remedy = (text.fix_zh if chinese else text.fix_en).format(**(fields or {}))
+    return f"{said} {remedy}".rstrip() if not chinese else f"{said}{remedy}"

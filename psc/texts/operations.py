@@ -1,0 +1,118 @@
+"""Texts of plans, leakage statements and runs."""
+
+from psc.texts._text import Text
+
+TEXTS: dict[str, Text] = {
+    "leakage.match.receiver": Text(
+        "{initiator} learns which of its own keys {responder} also has, and nothing about any other key.",
+        "{initiator} 得知自己的哪些键 {responder} 也有；对其他键一无所知。",
+    ),
+    "leakage.match.columns": Text(
+        "For these keys {initiator} also learns {responder}'s columns {columns}, at most {rows} rows a key, and whether "
+        "there are more.",
+        "对这些键，{initiator} 还得知 {responder} 的列 {columns}，每键最多 {rows} 行，以及是否还有更多行。",
+    ),
+    "leakage.match.sizes": Text(
+        "Each learns the other's number of distinct keys, rounded up to a public series: {initiator} {initiator_size}, "
+        "{responder} {responder_size}.",
+        "双方得知对方不同键的个数（向上取整到公开序列）：{initiator} {initiator_size}，{responder} {responder_size}。",
+    ),
+    "leakage.match.sender": Text(
+        "{responder} learns nothing about {initiator}'s keys, nor about the result.",
+        "{responder} 对 {initiator} 的键和结果一无所知。",
+    ),
+    "leakage.match.both": Text(
+        "{responder} learns which of its own keys {initiator} also has, when at least the agreed minimum match.",
+        "当匹配数达到约定最小值时，{responder} 得知自己的哪些键 {initiator} 也有。",
+    ),
+    "leakage.count.receiver": Text(
+        "{initiator} learns how many keys both have, and not which.",
+        "{initiator} 得知双方共有多少个键，但不知道是哪些。",
+    ),
+    "leakage.count.cheating": Text(
+        "If {initiator} departs from the protocol it can learn which of its keys {responder} has; quotas bound how many.",
+        "若 {initiator} 偏离协议，可得知自己的哪些键 {responder} 也有；配额限制其数量。",
+    ),
+    "leakage.count.sender": Text(
+        "{responder} learns nothing about {initiator}'s keys, nor the number.",
+        "{responder} 对 {initiator} 的键和该数目一无所知。",
+    ),
+    "leakage.count.both": Text(
+        "{responder} learns how many keys both have, as {initiator} reports it, when at least the agreed minimum.",
+        "当达到约定最小值时，{responder} 得知 {initiator} 报告的共有键数。",
+    ),
+    "operations.plan-head": Text(
+        "Plan: {operation} with {partner}/{dataset}, purpose {purpose}",
+        "计划：与 {partner}/{dataset} 进行 {operation}，目的 {purpose}",
+    ),
+    "operations.plan-refused": Text("REFUSED by rule {rule}", "被规则 {rule} 拒绝"),
+    "operations.plan-initiator": Text("What this side learns:", "本方得知："),
+    "operations.plan-responder": Text("What {partner} learns:", "{partner} 得知："),
+    "operations.plan-figures": Text(
+        "Protocol {protocol} ({model}); {rows} rows, {keys} distinct keys; sends {sent} MB, receives {received} MB, about "
+        "{seconds} s; runs left today: {left}; results of fewer than {minimum} common keys are not shown.",
+        "协议 {protocol}（{model}）；{rows} 行，{keys} 个不同键；发送 {sent} MB，接收 {received} MB，约 {seconds} 秒；"
+        "今日剩余次数：{left}；共有键少于 {minimum} 个的结果不予显示。",
+    ),
+    "operations.plan-rejected": Text("Rows left out: {counts}", "未纳入的行：{counts}"),
+    "operations.plan-used": Text(
+        "This plan was run before.",
+        "该计划已运行过。",
+        "Make a new plan: what it shows may have changed.",
+        "请重新制定计划，内容可能已变化。",
+    ),
+    "operations.own-table-changed": Text(
+        "{file} changed after the plan was shown.",
+        "{file} 在计划显示后发生变化。",
+        "Plan again; a run does only what its plan showed.",
+        "请重新制定计划；运行只执行计划所示内容。",
+    ),
+    "operations.cancelled": Text(
+        "The run was cancelled.",
+        "运行已取消。",
+        "Nothing was released; the partner's quota stays charged.",
+        "未发布任何结果；对方的配额仍计入。",
+    ),
+    "operations.versions-differ": Text(
+        "The two nodes differ in {what}: here {ours}, there {theirs} (partner's software: {software}).",
+        "双方的 {what} 不同：本方 {ours}，对方 {theirs}（对方软件：{software}）。",
+        "Bring both to the same version of psc and of its number metadata, exchange cards again, then plan again.",
+        "请将双方的 psc 及号码元数据升级到相同版本，重新交换名片，然后重新制定计划。",
+    ),
+    "operations.set-over-limit": Text(
+        "The set has {size} keys; the limit is {limit}.",
+        "集合有 {size} 个键，上限为 {limit}。",
+        "Raise limits.set_elements in node.toml on both sides, or split the table.",
+        "请在双方的 node.toml 中提高 limits.set_elements，或拆分表格。",
+    ),
+    "operations.hello-not-from-partner": Text(
+        "A hello came under an identity that is not the connection's, or was meant for another node.",
+        "收到的请求所用身份与连接不符，或并非发给本节点。",
+        "Exchange cards again (psc card, psc trust) and retry.",
+        "请重新交换名片（psc card、psc trust）后重试。",
+    ),
+    "operations.hello-other-certificate": Text(
+        "The hello of {partner} is bound to another certificate than the connection's.",
+        "{partner} 的请求绑定的证书与连接所用证书不同。",
+        "Something between the two nodes opens TLS: use a layer-4 gateway, and run psc doctor.",
+        "两节点之间有设备解开了 TLS：请使用四层网关，并运行 psc doctor。",
+    ),
+    "operations.accept-other-hello": Text(
+        "The acceptance of {partner} answers another request than ours.",
+        "{partner} 的接受回应的是另一个请求。",
+        "Nothing was sent; retry, and if it happens again tell the partner.",
+        "未发送任何数据；请重试，若再次发生请告知对方。",
+    ),
+    "operations.partner-without-address": Text(
+        "{partner} has no address in its card, so it cannot be dialled.",
+        "{partner} 的名片中没有地址，无法拨入。",
+        "Serve here (psc serve) and let {partner} run psc serve --via this node; or trust a card of it with an address.",
+        "请在本方运行 psc serve，并让 {partner} 运行 psc serve --via 本节点；或信任其带地址的名片。",
+    ),
+    "operations.catalogue-not-for-us": Text(
+        "The catalogue that came is not {partner}'s, or is not for this node.",
+        "收到的目录不是 {partner} 的，或不是给本节点的。",
+        "Exchange cards again (psc card, psc trust) and retry.",
+        "请重新交换名片（psc card、psc trust）后重试。",
+    ),
+}

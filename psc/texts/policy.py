@@ -1,0 +1,239 @@
+"""Texts of policy and audit: agreements, the rules that refuse, quotas, receipts."""
+
+from psc.texts._text import Text
+
+_AGREEMENTS: dict[str, Text] = {
+    "policy.agreement-file-missing": Text(
+        "There is no agreement file {file}.", "找不到协议文件 {file}。", "Check the path.", "请检查路径。"
+    ),
+    "policy.agreement-malformed": Text(
+        "{file} is not an agreement of psc, or its part {where} is wrong.",
+        "{file} 不是 psc 协议，或其中 {where} 有误。",
+        "Ask the partner to export it again: psc agreement show ID.",
+        "请合作方重新导出：psc agreement show 编号。",
+    ),
+    "policy.agreement-signature-wrong": Text(
+        "In the agreement {file} the signature of {name} is wrong.",
+        "协议 {file} 中 {name} 的签名有误。",
+        "The document was changed after it was signed: ask the partner for it again.",
+        "文件在签署后被改动：请合作方重新发送。",
+    ),
+    "policy.agreement-stranger": Text(
+        "The agreement {file} carries a signature of {identity}, which is neither of its parties.",
+        "协议 {file} 带有 {identity} 的签名，但它不是协议任何一方。",
+        "Ask the partner for a clean copy.",
+        "请合作方提供正确的副本。",
+    ),
+    "policy.agreement-tampered": Text(
+        "The stored agreement {id} was changed after it was signed; it allows nothing.",
+        "存储的协议 {id} 在签署后被改动，不再授权任何操作。",
+        "Find out who has access to this home; restore the store from a backup.",
+        "请查明谁能访问此主目录，并从备份恢复存储。",
+    ),
+    "policy.agreement-unknown": Text(
+        "There is no agreement {id}.", "没有编号为 {id} 的协议。", "See psc agreement list.", "请查看 psc agreement list。"
+    ),
+    "policy.agreement-id-taken": Text(
+        "Another agreement with the id {id} is stored.",
+        "已存储另一份编号为 {id} 的协议。",
+        "Its terms differ: the owner must propose a new one instead of changing it.",
+        "条款不同：数据所有方须另行提议，而不是修改原文件。",
+    ),
+    "policy.agreement-ended": Text(
+        "The agreement {id} was revoked; it cannot be signed.",
+        "协议 {id} 已撤销，不能签署。",
+        "Propose a new one.",
+        "请重新提议。",
+    ),
+    "policy.agreement-old-identity": Text(
+        "The agreement {id} names an identity that this node has replaced.",
+        "协议 {id} 使用了本节点已更换的身份。",
+        "The owner of the data proposes it anew, after both have trusted the present cards.",
+        "双方信任当前名片后，由数据所有方重新提议。",
+    ),
+    "policy.agreement-not-proposed-here": Text(
+        "The agreement {file} names this node as owner of the data, but was not proposed here.",
+        "协议 {file} 称本节点为数据所有方，但并非由本节点提议。",
+        "Only the owner proposes: psc agreement propose.",
+        "只能由所有方提议：psc agreement propose。",
+    ),
+    "policy.agreement-not-ours": Text(
+        "The agreement {file} is for {partner}, not for this node.",
+        "协议 {file} 是给 {partner} 的，不是给本节点的。",
+        "Ask the owner for the one that names this node's present card.",
+        "请向所有方索取写明本节点当前名片的协议。",
+    ),
+    "policy.agreement-owner-unknown": Text(
+        "The agreement {file} comes from {owner}, under an identity that is not pinned here.",
+        "协议 {file} 来自 {owner}，其身份未在本节点固定。",
+        "First trust the owner's present card: psc trust CARD_FILE.",
+        "请先信任所有方的当前名片：psc trust 名片文件。",
+    ),
+    "policy.agreement-unsigned": Text(
+        "The agreement {file} is not signed by {owner}, the owner of the data.",
+        "协议 {file} 未由数据所有方 {owner} 签署。",
+        "Ask the owner to sign it: psc agreement sign ID.",
+        "请所有方签署：psc agreement sign 编号。",
+    ),
+    "policy.not-registered": Text(
+        "The dataset {dataset} has no {what} {name}; registered: {known}.",
+        "数据集 {dataset} 没有 {name}（{what}）；已登记：{known}。",
+        "Choose a registered one, or register the dataset with it: psc dataset add.",
+        "请选用已登记的，或重新登记数据集：psc dataset add。",
+    ),
+    "policy.rows-above-registered": Text(
+        "{value} rows per key are more than the {registered} that {dataset} is registered with.",
+        "每键 {value} 行超过数据集 {dataset} 登记的 {registered} 行。",
+        "Offer fewer, or register the dataset with a higher --max-rows-per-key.",
+        "请减少行数，或以更大的 --max-rows-per-key 登记数据集。",
+    ),
+    "policy.terms-wrong": Text(
+        "The terms do not fit together at {where}: {problem}.", "条款在 {where} 处有误：{problem}。", "Mend them.", "请更正。"
+    ),
+}
+
+_RULES: dict[str, Text] = {
+    "policy.denied-partner-unknown": Text(
+        "The caller is no partner of this node.",
+        "来电者不是本节点的合作方。",
+        "Pin its card: psc trust CARD_FILE.",
+        "请固定其名片：psc trust 名片文件。",
+    ),
+    "policy.denied-no-agreement": Text(
+        "There is no agreement in force with this partner.",
+        "与该合作方没有生效的协议。",
+        "The owner of the data makes one: psc agreement propose, then sign.",
+        "由数据所有方提议并签署：psc agreement propose、sign。",
+    ),
+    "policy.denied-agreement-not-signed": Text(
+        "The agreement {agreement} is a draft: the owner of the data has not signed it.",
+        "协议 {agreement} 仍是草稿：数据所有方尚未签署。",
+        "The owner signs it: psc agreement sign {agreement}.",
+        "请所有方签署：psc agreement sign {agreement}。",
+    ),
+    "policy.denied-agreement-not-yet-valid": Text(
+        "The agreement {agreement} is valid from {valid_from} on.",
+        "协议 {agreement} 自 {valid_from} 起生效。",
+        "Wait until then, or compare the clocks.",
+        "请等待生效，或核对时钟。",
+    ),
+    "policy.denied-agreement-expired": Text(
+        "The agreement {agreement} ended at {valid_until}.",
+        "协议 {agreement} 已于 {valid_until} 到期。",
+        "The owner of the data proposes a new one.",
+        "请数据所有方重新提议。",
+    ),
+    "policy.denied-agreement-revoked": Text(
+        "The agreement {agreement} was revoked.",
+        "协议 {agreement} 已撤销。",
+        "The owner of the data proposes a new one.",
+        "请数据所有方重新提议。",
+    ),
+    "policy.denied-agreement-changed": Text(
+        "The agreement on {dataset} that the plan showed is not there any more.",
+        "计划所依据的 {dataset} 协议已不存在。",
+        "Plan again and look at the terms.",
+        "请重新制定计划并查看条款。",
+    ),
+    "policy.denied-purpose-not-allowed": Text(
+        "The purpose {purpose} is not agreed; agreed: {allowed}.",
+        "用途 {purpose} 未经约定；已约定：{allowed}。",
+        "Name an agreed purpose, or agree on this one.",
+        "请使用已约定的用途，或就此用途达成协议。",
+    ),
+    "policy.denied-dataset-not-granted": Text(
+        "No agreement grants the dataset {dataset}.",
+        "没有协议授权数据集 {dataset}。",
+        "The catalogue lists what is granted; ask the owner to propose it.",
+        "目录列出已授权的内容；请所有方提议。",
+    ),
+    "policy.denied-dataset-changed": Text(
+        "The dataset {dataset} has another version than the plan showed.",
+        "数据集 {dataset} 的版本与计划不同。",
+        "Plan again.",
+        "请重新制定计划。",
+    ),
+    "policy.denied-operation-not-allowed": Text(
+        "{operation} on {dataset} is not agreed; agreed: {allowed}.",
+        "未约定对 {dataset} 执行 {operation}；已约定：{allowed}。",
+        "Use an agreed operation, or agree on this one.",
+        "请使用已约定的操作，或就此达成协议。",
+    ),
+    "policy.denied-key-not-granted": Text(
+        "Matching on {keys} is not agreed; agreed: {allowed}.",
+        "未约定以 {keys} 匹配；已约定：{allowed}。",
+        "Use agreed keys, each once.",
+        "请使用已约定的键，每个一次。",
+    ),
+    "policy.denied-column-not-released": Text(
+        "Releasing {columns} is not agreed for this operation; agreed: {allowed}.",
+        "未约定在此操作中提供 {columns}；已约定：{allowed}。",
+        "Want agreed columns, each once.",
+        "请只索取已约定的列，每列一次。",
+    ),
+    "policy.denied-output-not-allowed": Text(
+        "Output to {output_to} is not agreed; agreed: {allowed}.",
+        "未约定把结果给 {output_to}；已约定：{allowed}。",
+        "Ask for an agreed output.",
+        "请使用已约定的输出方式。",
+    ),
+    "policy.denied-input-too-small": Text(
+        "The {side} has fewer distinct keys than the agreed minimum of {min_input}.",
+        "{side} 一方的不同键少于约定的最小值 {min_input}。",
+        "Small sets tell too much about single people. Ask with more rows, or agree on a lower minimum.",
+        "过小的集合会暴露个人信息。请使用更多行，或约定更低的最小值。",
+    ),
+    "policy.denied-input-too-large": Text(
+        "{size} distinct keys are more than the agreed maximum of {max_input}.",
+        "{size} 个不同键超过约定的最大值 {max_input}。",
+        "Ask with fewer rows, or agree on a higher maximum.",
+        "请减少行数，或约定更高的最大值。",
+    ),
+    "policy.denied-result-too-small": Text(
+        "The result has fewer common keys than the agreed minimum of {min_result}; it is withheld.",
+        "共同键少于约定的最小值 {min_result}，结果不予提供。",
+        "The run stays charged. Ask with more rows, or agree on a lower minimum.",
+        "本次运行仍计入配额。请使用更多行，或约定更低的最小值。",
+    ),
+    "policy.denied-runs-per-day": Text(
+        "The {runs_per_day} runs a day on {dataset} are used up; the quota is renewed at {renews_at}.",
+        "数据集 {dataset} 每日 {runs_per_day} 次运行已用完；配额于 {renews_at} 恢复。",
+        "Wait, or agree on more.",
+        "请等待，或约定更多次数。",
+    ),
+    "policy.denied-elements-per-day": Text(
+        "Of the {elements_per_day} elements a day on {dataset} only {left} are left; the quota is renewed at {renews_at}.",
+        "数据集 {dataset} 每日 {elements_per_day} 个元素的配额仅剩 {left}；配额于 {renews_at} 恢复。",
+        "Ask with fewer rows, wait, or agree on more.",
+        "请减少行数、等待，或约定更多。",
+    ),
+}
+
+_RECEIPTS: dict[str, Text] = {
+    "audit.receipt-malformed": Text(
+        "{file} is not a receipt of psc, or its part {where} is wrong.",
+        "{file} 不是 psc 回执，或其中 {where} 有误。",
+        "Export it again: psc runs export RUN.",
+        "请重新导出：psc runs export 运行编号。",
+    ),
+    "audit.receipt-signature-wrong": Text(
+        "The receipt of run {run_id} does not verify: the signature of the {side} {name} is wrong.",
+        "运行 {run_id} 的回执无法通过验证：{side} 一方 {name} 的签名有误。",
+        "It was changed after it was signed; compare with the other party's copy.",
+        "回执在签署后被改动；请与对方的副本核对。",
+    ),
+    "audit.receipt-party-unknown": Text(
+        "The {side} {name} of run {run_id} has the identity {identity}, which is not pinned here.",
+        "运行 {run_id} 的 {side} 一方 {name} 的身份为 {identity}，未在此固定。",
+        "Trust its card, then verify again.",
+        "请信任其名片后重新验证。",
+    ),
+    "audit.receipt-not-ours": Text(
+        "The receipt of run {run_id} does not name this node.",
+        "运行 {run_id} 的回执没有写明本节点。",
+        "Report this as a bug.",
+        "请作为程序错误上报。",
+    ),
+}
+
+TEXTS: dict[str, Text] = {**_AGREEMENTS, **_RULES, **_RECEIPTS}

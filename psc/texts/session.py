@@ -1,0 +1,66 @@
+"""Texts of the session layer and of protocol scripts."""
+
+from psc.texts._text import Text
+
+TEXTS: dict[str, Text] = {
+    "session.document-too-large": Text(
+        "The partner's {kind} is larger than {limit_bytes} bytes.",
+        "对方的 {kind} 超过 {limit_bytes} 字节。",
+        "It was refused unread; ask the partner which version of psc it runs.",
+        "已拒绝读取；请询问对方使用的 psc 版本。",
+    ),
+    "session.document-malformed": Text(
+        "A {kind} document is malformed at {where}.",
+        "{kind} 文档格式有误，位置：{where}。",
+        "If it is a file, get it again from its author unchanged; if it came over the wire, both sides should run the same psc.",
+        "若为文件，请向作者重新获取未经修改的文件；若来自网络，双方应使用相同版本的 psc。",
+    ),
+    "session.message-malformed": Text(
+        "The partner sent a malformed message: {what}.",
+        "对方发来格式错误的消息：{what}。",
+        "The run was ended and nothing was released; give the partner the run id.",
+        "运行已终止，未发布任何结果；请将运行编号告知对方。",
+    ),
+    "session.message-unknown": Text(
+        "A script tried to send {kind}, which is not part of the wire contract.",
+        "脚本试图发送不属于通信协议的 {kind}。",
+        "This is a bug in psc; please report it.",
+        "这是 psc 的缺陷，请报告。",
+    ),
+    "session.unexpected-message": Text(
+        "The partner sent {got} where {expected} belongs.",
+        "对方在应发送 {expected} 时发送了 {got}。",
+        "The run was ended and nothing was released; give the partner the run id.",
+        "运行已终止，未发布任何结果；请将运行编号告知对方。",
+    ),
+    "session.set-larger-than-agreed": Text(
+        "The set has {count} keys but {size} were agreed.",
+        "集合有 {count} 个键，但约定为 {size} 个。",
+        "The data changed after the plan; plan again.",
+        "数据在制定计划后发生变化，请重新制定计划。",
+    ),
+    "session.rows-missing": Text(
+        "Released columns were agreed but no rows were prepared.",
+        "已约定发布列，但未准备任何行。",
+        "This is a bug in psc; please report it.",
+        "这是 psc 的缺陷，请报告。",
+    ),
+    "session.deadlock": Text(
+        "Both scripts wait for each other.",
+        "双方脚本互相等待。",
+        "This is a bug in psc; please report it.",
+        "这是 psc 的缺陷，请报告。",
+    ),
+    "session.messages-left-over": Text(
+        "{count} messages were left unread at the end.",
+        "结束时有 {count} 条消息未读。",
+        "This is a bug in psc; please report it.",
+        "这是 psc 的缺陷，请报告。",
+    ),
+    "session.receipts-differ": Text(
+        "The partner's receipt differs from ours: the two sides did not see the same run.",
+        "对方的回执与我方不同：双方所见并非同一次运行。",
+        "The result was discarded; give the partner the run id, and run psc doctor on both sides.",
+        "结果已丢弃；请将运行编号告知对方，并在双方运行 psc doctor。",
+    ),
+}

@@ -1,0 +1,270 @@
+//! A batch of items: the byte strings that stand for keys. They are personal data, so they are zeroised.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::error::{Error, Result, check_count, check_position, check_range};
+use crate::parallel;
+use crate::rng::Rng;
+use crate::table::{SeededHash, Table};
+
+/// The longest item in bytes: RFC 9497 writes an input's length in two bytes.
+pub const ITEM_BYTES_MAX: usize = 65_535;
+const DUMMY_BYTES: usize = 32;
+/// The most items of one batch.
+pub const ITEMS_MAX: usize = u32::MAX as usize - 1;
+const DIGEST_LABEL: &[u8] = b"PSC-V1-items-digest";
+
+/// One key column: the tag of its kind, and its cells as offsets into data (the layout of Arrow's large strings).
+pub struct Column<'a> {
+    /// Separates kinds: cells of different kinds never make equal items. 1 to 255 bytes.
+    pub tag: &'a [u8],
+    /// `count + 1` offsets into `data`; the first need not be 0.
+    pub offsets: &'a [i64],
+    /// The bytes of the cells.
+    pub data: &'a [u8],
+}
+
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct Store {
+    data: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// A batch of byte strings. Slices share the storage, which is zeroised when the last one is dropped.
+#[derive(Clone)]
+pub struct Items {
+    store: Arc<Store>,
+    start: usize,
+    stop: usize,
+}
+
+impl Items {
+    /// Encode composite keys: for each row the number of columns, then for each column its tag and its cell, each with
+    /// its length before it. The encoding is injective, so different keys or kinds never make equal items.
+    pub fn encode(columns: &[Column<'_>]) -> Result<Self> {
+        check_range("columns", columns.len(), 1, 255)?;
+        let count = columns[0].offsets.len().saturating_sub(1);
+        let mut fixed = 1;
+        let mut total = 0;
+        for column in columns {
+            check_range("tag", column.tag.len(), 1, 255)?;
+            check_count("offsets", column.offsets.len(), count + 1)?;
+            check_offsets("offsets", column.offsets, column.data.len())?;
+            fixed += 1 + column.tag.len() + 2;
+            total += (column.offsets[count] - column.offsets[0]) as usize;
+        }
+        check_range("rows", count, 0, ITEMS_MAX)?;
+        let mut data = Vec::with_capacity(total + fixed * count);
+        let mut ends = Vec::with_capacity(count);
+        for row in 0..count {
+            let begin = data.len();
+            data.push(columns.len() as u8);
+            for column in columns {
+                let cell = &column.data[column.offsets[row] as usize..column.offsets[row + 1] as usize];
+                data.push(column.tag.len() as u8);
+                data.extend_from_slice(column.tag);
+                data.extend_from_slice(&(cell.len() as u16).to_be_bytes());
+                data.extend_from_slice(cell);
+            }
+            let length = data.len() - begin;
+            if length > ITEM_BYTES_MAX {
+                data.zeroize();
+                return Err(Error::ItemTooLong { index: row, length, limit: ITEM_BYTES_MAX });
+            }
+            ends.push(data.len());
+        }
+        Ok(Self::own(data, ends))
+    }
+
+    /// Take byte strings as they are.
+    pub fn from_slices<'a>(slices: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> Result<Self> {
+        check_range("items", slices.len(), 0, ITEMS_MAX)?;
+        let mut data = Vec::with_capacity(slices.clone().map(<[u8]>::len).sum());
+        let mut ends = Vec::with_capacity(slices.len());
+        for (index, slice) in slices.enumerate() {
+            if slice.len() > ITEM_BYTES_MAX {
+                data.zeroize();
+                return Err(Error::ItemTooLong { index, length: slice.len(), limit: ITEM_BYTES_MAX });
+            }
+            data.extend_from_slice(slice);
+            ends.push(data.len());
+        }
+        Ok(Self::own(data, ends))
+    }
+
+    fn own(data: Vec<u8>, ends: Vec<usize>) -> Self {
+        let stop = ends.len();
+        Self { store: Arc::new(Store { data, ends }), start: 0, stop }
+    }
+
+    /// The number of items.
+    pub fn len(&self) -> usize {
+        self.stop - self.start
+    }
+
+    /// Whether there is no item.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of item `index`; panics when there is no such item.
+    pub fn get(&self, index: usize) -> &[u8] {
+        assert!(index < self.len(), "item {index} of {}", self.len());
+        let at = self.start + index;
+        let begin = if at == 0 { 0 } else { self.store.ends[at - 1] };
+        &self.store.data[begin..self.store.ends[at]]
+    }
+
+    /// The items `start..stop`, without copying.
+    pub fn slice(&self, start: usize, stop: usize) -> Result<Self> {
+        check_range("stop", stop, 0, self.len())?;
+        check_range("start", start, 0, stop)?;
+        Ok(Self { store: Arc::clone(&self.store), start: self.start + start, stop: self.start + stop })
+    }
+
+    /// The items at `positions`, in that order; any may come again.
+    pub fn take(&self, positions: &[u32]) -> Result<Self> {
+        for &position in positions {
+            check_position("position", position as usize, self.len())?;
+        }
+        Self::from_slices(positions.iter().map(|&position| self.get(position as usize)))
+    }
+
+    /// The items, and after them as many dummies of 32 random bytes as make `total`: no party holds a dummy as an item.
+    pub fn padded(&self, total: usize, rng: &mut Rng) -> Result<Self> {
+        check_range("total", total, self.len(), ITEMS_MAX)?;
+        let mut dummies = vec![[0u8; DUMMY_BYTES]; total - self.len()];
+        dummies.iter_mut().for_each(|dummy| rng.fill(dummy));
+        let mut data = Vec::with_capacity(self.iter().map(<[u8]>::len).sum::<usize>() + dummies.len() * DUMMY_BYTES);
+        let mut ends = Vec::with_capacity(total);
+        for item in self.iter().chain(dummies.iter().map(|dummy| &dummy[..])) {
+            data.extend_from_slice(item);
+            ends.push(data.len());
+        }
+        Ok(Self::own(data, ends))
+    }
+
+    /// All items in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
+        (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// The distinct items in order of first appearance, and for each item the position of its equal among them.
+    pub fn distinct(&self) -> Result<(Self, Vec<u32>)> {
+        let seeded = SeededHash::new();
+        let hashes: Vec<u64> =
+            parallel::install(|| (0..self.len()).into_par_iter().map(|i| seeded.of(self.get(i))).collect())?;
+        let mut table = Table::with_room(self.len());
+        let mut firsts: Vec<u32> = Vec::new();
+        let mut groups = Vec::with_capacity(self.len());
+        for (index, hash) in hashes.into_iter().enumerate() {
+            let item = self.get(index);
+            let next = firsts.len() as u32;
+            let group = table.insert(hash, next, |kept| self.get(firsts[kept as usize] as usize) == item);
+            if group == next {
+                firsts.push(index as u32);
+            }
+            groups.push(group);
+        }
+        Ok((Self::from_slices(firsts.iter().map(|&first| self.get(first as usize)))?, groups))
+    }
+
+    /// SHA-256 over a salt and all items in order, each with its length before it.
+    pub fn digest(&self, salt: &[u8]) -> [u8; 32] {
+        let mut hash = Sha256::new_with_prefix(DIGEST_LABEL);
+        hash.update((salt.len() as u64).to_be_bytes());
+        hash.update(salt);
+        hash.update((self.len() as u64).to_be_bytes());
+        for item in self.iter() {
+            hash.update((item.len() as u16).to_be_bytes());
+            hash.update(item);
+        }
+        hash.finalize().into()
+    }
+}
+
+/// Refuse offsets that are negative, decrease, or pass the end of the data.
+pub(crate) fn check_offsets(what: &'static str, offsets: &[i64], data_bytes: usize) -> Result<()> {
+    let mut before = 0;
+    for (index, &offset) in offsets.iter().enumerate() {
+        if offset < before || offset as u64 > data_bytes as u64 {
+            return Err(Error::BadOffsets { what, index });
+        }
+        before = offset;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column<'a>(tag: &'a [u8], offsets: &'a [i64], data: &'a [u8]) -> Column<'a> {
+        Column { tag, offsets, data }
+    }
+
+    #[test]
+    fn encoding_is_as_documented() {
+        let items = Items::encode(&[column(b"ph", &[1, 2, 4], b"xabc"), column(b"t", &[0, 0, 1], b"z")]).unwrap();
+        assert_eq!(items.len(), 2);
+        assert_eq!(items.get(0), b"\x02\x02ph\x00\x01a\x01t\x00\x00");
+        assert_eq!(items.get(1), b"\x02\x02ph\x00\x02bc\x01t\x00\x01z");
+    }
+
+    #[test]
+    fn bad_columns_are_refused() {
+        let refused = |columns: &[Column<'_>]| Items::encode(columns).err().unwrap();
+        let bad = |index| Error::BadOffsets { what: "offsets", index };
+        assert_eq!(refused(&[column(b"t", &[0, 2, 1], b"ab")]), bad(2));
+        assert_eq!(refused(&[column(b"t", &[-1, 2], b"ab")]), bad(0));
+        assert_eq!(refused(&[column(b"t", &[0, 3], b"ab")]), bad(1));
+        assert!(matches!(refused(&[]), Error::OutOfRange { what: "columns", .. }));
+        assert!(matches!(refused(&[column(b"", &[0], b"")]), Error::OutOfRange { what: "tag", .. }));
+        assert!(matches!(refused(&[column(b"t", &[], b"")]), Error::CountMismatch { .. }));
+        let (one, two) = (column(b"t", &[0, 0], b""), column(b"t", &[0, 0, 0], b""));
+        assert!(matches!(refused(&[one, two]), Error::CountMismatch { count: 3, expected: 2, .. }));
+    }
+
+    #[test]
+    fn items_have_a_longest_length() {
+        let cell = vec![0u8; ITEM_BYTES_MAX];
+        let most = (ITEM_BYTES_MAX - 5) as i64;
+        assert!(Items::encode(&[column(b"t", &[0, most], &cell)]).is_ok());
+        for length in [most + 1, ITEM_BYTES_MAX as i64] {
+            let error = Items::encode(&[column(b"t", &[0, 1, 1 + length - 1], &cell), column(b"t", &[0, 0, 0], b"")]);
+            assert!(matches!(error.err(), Some(Error::ItemTooLong { index: 1, .. })));
+        }
+        assert!(Items::from_slices([&cell[..]].into_iter()).is_ok());
+        assert!(Items::from_slices([&[0u8; ITEM_BYTES_MAX + 1][..]].into_iter()).is_err());
+    }
+
+    #[test]
+    fn slices_and_distinct_items() {
+        let items = Items::from_slices([&b"b"[..], b"a", b"", b"b", b"a", b"c"].into_iter()).unwrap();
+        let part = items.slice(1, 6).unwrap();
+        assert_eq!(part.iter().collect::<Vec<_>>(), [&b"a"[..], b"", b"b", b"a", b"c"]);
+        let (distinct, groups) = part.distinct().unwrap();
+        assert_eq!(distinct.iter().collect::<Vec<_>>(), [&b"a"[..], b"", b"b", b"c"]);
+        assert_eq!(groups, [0, 1, 2, 0, 3]);
+        let padded = items.slice(0, 2).unwrap().padded(4, &mut Rng::insecure_from_seed(b"s")).unwrap();
+        assert_eq!(padded.iter().map(<[u8]>::len).collect::<Vec<_>>(), [1, 1, DUMMY_BYTES, DUMMY_BYTES]);
+        assert_ne!(padded.get(2), padded.get(3));
+        assert!(items.padded(5, &mut Rng::insecure_from_seed(b"s")).is_err());
+        let taken = items.take(&[5, 0, 0]).unwrap();
+        assert_eq!(taken.iter().collect::<Vec<_>>(), [&b"c"[..], b"b", b"b"]);
+        assert!(items.take(&[6]).is_err());
+        assert!(items.slice(0, 0).unwrap().take(&[0]).is_err());
+        assert!(items.slice(0, 0).unwrap().take(&[]).unwrap().is_empty());
+        assert!(items.slice(2, 1).is_err());
+        assert!(items.slice(0, 7).is_err());
+        assert!(items.slice(6, 6).unwrap().is_empty());
+        let again = Items::from_slices(part.iter()).unwrap();
+        assert_eq!(part.digest(b"s"), again.digest(b"s"));
+        assert_ne!(part.digest(b"s"), again.digest(b"t"));
+        assert_ne!(part.digest(b"s"), items.digest(b"s"));
+    }
+}

@@ -1,0 +1,94 @@
+//! The one map from the core's errors to the classes of `psc.errors`.
+
+use psc_core::Error;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// An error on its way to Python.
+pub struct CoreError(pub Error);
+
+impl From<Error> for CoreError {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<CoreError> for PyErr {
+    fn from(error: CoreError) -> Self {
+        Python::attach(|py| match to_exception(py, &error.0) {
+            Ok(exception) => PyErr::from_value(exception),
+            Err(failed) => failed,
+        })
+    }
+}
+
+/// Make the exception that stands for a core error.
+pub fn to_exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, PyAny>> {
+    let fields = PyDict::new(py);
+    let (class, code) = match error {
+        Error::InvalidElement { index, reason } => {
+            fields.set_item("index", index)?;
+            fields.set_item("reason", reason.text())?;
+            ("InvalidElementError", "crypto.invalid-element")
+        }
+        Error::ScalarEncoding => ("EncodingError", "crypto.scalar-not-canonical"),
+        Error::ItemTooLong { index, length, limit } => {
+            fields.set_item("index", index)?;
+            fields.set_item("length_bytes", length)?;
+            fields.set_item("limit_bytes", limit)?;
+            ("EncodingError", "crypto.item-too-long")
+        }
+        Error::RowDoesNotOpen { index } => {
+            fields.set_item("index", index)?;
+            ("DecryptionError", "crypto.row-does-not-open")
+        }
+        Error::Randomness => ("RandomnessError", "crypto.no-randomness"),
+        Error::NotMultiple { what, length, unit } => {
+            fields.set_item("what", what)?;
+            fields.set_item("length_bytes", length)?;
+            fields.set_item("unit_bytes", unit)?;
+            ("UsageError", "crypto.not-multiple")
+        }
+        Error::CountMismatch { what, count, expected } => {
+            fields.set_item("what", what)?;
+            fields.set_item("count", count)?;
+            fields.set_item("expected", expected)?;
+            ("UsageError", "crypto.count-mismatch")
+        }
+        Error::OutOfRange { what, value, minimum, maximum } => {
+            fields.set_item("what", what)?;
+            fields.set_item("value", value)?;
+            fields.set_item("minimum", minimum)?;
+            fields.set_item("maximum", maximum)?;
+            ("UsageError", "crypto.out-of-range")
+        }
+        Error::NoSuchPosition { what, index, count } => {
+            fields.set_item("what", what)?;
+            fields.set_item("index", index)?;
+            fields.set_item("count", count)?;
+            ("UsageError", "crypto.no-such-position")
+        }
+        Error::BadOffsets { what, index } => {
+            fields.set_item("what", what)?;
+            fields.set_item("index", index)?;
+            ("UsageError", "crypto.bad-offsets")
+        }
+        Error::RowCounters { row } => {
+            fields.set_item("row", row)?;
+            ("UsageError", "crypto.row-counters")
+        }
+        Error::OutOfMemory { length } => {
+            fields.set_item("length_bytes", length)?;
+            ("UsageError", "crypto.out-of-memory")
+        }
+        Error::UnknownBackend { name } => {
+            fields.set_item("name", name)?;
+            ("UsageError", "crypto.unknown-backend")
+        }
+        Error::Threads { value } => {
+            fields.set_item("value", value)?;
+            ("UsageError", "crypto.bad-threads")
+        }
+    };
+    py.import("psc.errors")?.getattr(class)?.call((code,), Some(&fields))
+}

@@ -1,0 +1,22 @@
+//! The Python face of psc-core: releases the GIL and maps errors, nothing else.
+
+#![deny(unsafe_code)]
+
+mod buffers;
+mod errors;
+mod kernels;
+mod types;
+
+use pyo3::prelude::*;
+
+/// Batched cryptographic kernels; `psc.crypto` wraps and documents them.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::kernels::{
+        backend_name, check, count_common, derive, evaluate_items, expand_message_xmd, find_tags, hash_to_group, mask,
+        normalise_mobiles, open_rows, point_tags, sample_errors, seal_rows, sort_tags, unmask,
+    };
+    #[pymodule_export]
+    use crate::types::{Items, OprfOutputs, Rng, Scalar};
+}

@@ -1,0 +1,48 @@
+"""Every text exists in both languages with the same fields, and every code that the code raises has a text."""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+import psc
+from psc.errors import AbortCode, PscError, Rule
+from psc.texts import all_texts, render
+
+SOURCE = Path(psc.__file__).parent
+RAISED = re.compile(r"(?:Error|refuse|_error)\(\s*\"([a-z]+\.[a-z0-9-]+)\"")
+
+
+def fields_of(text: str) -> set[str]:
+    return {name.split(".")[0].split("[")[0] for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+def test_both_languages_use_the_same_fields() -> None:
+    for code, text in all_texts().items():
+        assert fields_of(text.en + text.fix_en) == fields_of(text.zh + text.fix_zh), code
+        assert text.en, code
+        assert re.search("[\u4e00-\u9fff]", text.zh), code
+
+
+def test_every_raised_code_has_a_text() -> None:
+    used = {m for file in SOURCE.rglob("*.py") for m in RAISED.findall(file.read_text(encoding="utf-8"))}
+    assert len(used) > 50
+    assert used <= set(all_texts()), sorted(used - set(all_texts()))
+
+
+def test_every_rule_and_abort_code_has_a_text() -> None:
+    codes = set(all_texts())
+    assert {f"policy.{rule}" for rule in Rule} <= codes
+    assert {f"transport.aborted-{code}" for code in AbortCode} <= codes
+
+
+def test_language_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = PscError("session.deadlock")
+    monkeypatch.setenv("PSC_LANG", "zh")
+    assert "脚本" in str(error)
+    monkeypatch.setenv("PSC_LANG", "en")
+    assert "scripts" in str(error)
+    assert render("session.deadlock", lang="zh") != render("session.deadlock", lang="en")

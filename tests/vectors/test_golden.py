@@ -1,0 +1,87 @@
+"""Golden transcripts: fixed generators give these very frames, so that two releases, or two backends, never diverge.
+
+Good: the frames of both directions. Bad: the same frames with one change, and the error that must come of it. Confirmed
+against the pure-Python ristretto255 of ``ristretto_oracle`` (every element is recomputed there). Renew after a deliberate
+change of the wire contract with ``python -m tests.vectors.test_golden``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from psc.errors import PscError
+from psc.protocols.base import Message
+from psc.session.codec import decode, encode
+from tests.protocol_cases import CONTEXT, count, match, sets
+
+FILE = Path(__file__).parent / "data" / "golden_transcripts.json"
+SEEDS = (b"golden receiver", b"golden sender")
+BAD = [
+    ("identity element", 0, "00" * 32, "crypto.invalid-element"),
+    ("element not canonical", 0, "ff" * 32, "crypto.invalid-element"),
+    ("negative field element", 0, "01" + "00" * 31, "crypto.invalid-element"),
+]
+
+
+def _run(protocol: str, frames: list[dict[str, str]], change: tuple[int, str] | None = None) -> Any:
+    receiver, sender = sets(5, 6, 3, seed=7)
+
+    def tap(who: str, message: Message) -> Message:
+        frame = encode(message)
+        if change is not None and len(frames) == change[0]:
+            new = bytes.fromhex(change[1])
+            at = len(frame) - len(new)  # the last element of the first message
+            frame = frame[:at] + new
+        frames.append({"from": {"a": "receiver", "b": "sender"}[who], "frame": frame.hex()})
+        return decode(frame)
+
+    if protocol == "dh-psi":
+        table = {item: [b"row %d one" % i, b"row %d bis" % i] for i, item in enumerate(sender)}
+        return match(receiver, sender, table=table, bound=2, width=9, both=True, tap=tap, seeds=SEEDS)
+    return count(receiver, sender, both=True, tap=tap, seeds=SEEDS)
+
+
+def _result(protocol: str, output: Any) -> Any:
+    got, other = output
+    if protocol == "dh-psi":
+        return {"matched": got.matched.tolist(), "payloads": got.rows.payloads.hex(), "sender": other.matched.tolist()}
+    return {"common": got.common, "sender": other.common}
+
+
+def make() -> dict[str, Any]:
+    """Return the file's content."""
+    content: dict[str, Any] = {"context": CONTEXT.hex(), "seeds": [seed.decode() for seed in SEEDS], "protocols": {}}
+    for protocol in ("dh-psi", "dh-psi-count"):
+        frames: list[dict[str, str]] = []
+        output = _run(protocol, frames)
+        bad = [{"what": what, "frame": at, "last_element": new, "error": error} for what, at, new, error in BAD]
+        content["protocols"][protocol] = {"frames": frames, "result": _result(protocol, output), "bad": bad}
+    return content
+
+
+STORED = json.loads(FILE.read_text()) if FILE.is_file() else {"protocols": {}}
+
+
+@pytest.mark.parametrize("protocol", ["dh-psi", "dh-psi-count"])
+def test_good_transcript(protocol: str) -> None:
+    frames: list[dict[str, str]] = []
+    output = _run(protocol, frames)
+    assert frames == STORED["protocols"][protocol]["frames"]
+    assert _result(protocol, output) == STORED["protocols"][protocol]["result"]
+
+
+@pytest.mark.parametrize("protocol", ["dh-psi", "dh-psi-count"])
+@pytest.mark.parametrize("case", range(len(BAD)))
+def test_bad_transcript(protocol: str, case: int) -> None:
+    bad = STORED["protocols"][protocol]["bad"][case]
+    with pytest.raises(PscError) as caught:
+        _run(protocol, [], (bad["frame"], bad["last_element"]))
+    assert caught.value.code == bad["error"]
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(make(), indent=1) + "\n")
