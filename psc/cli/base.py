@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from psc.node.home import Home
     from psc.sdk.node import Node
 
-__all__ = ["Boundary", "Cli", "command", "group", "say"]
+__all__ = ["Boundary", "Cli", "command", "group", "help_if_alone", "say", "sentence_and_remedy"]
 
 P = ParamSpec("P")
 
@@ -101,10 +101,12 @@ class Cli:
         if not self.as_json:
             console(sys.stderr).print(text, style="dim")
 
-    def detail(self, text: str) -> None:
+    def detail(self, *parts: RenderableType) -> None:
         """Tell something on stderr with ``--verbose``."""
         if self.verbose:
-            console(sys.stderr).print(text, style="dim")
+            err = console(sys.stderr)
+            for part in parts:
+                err.print(part, style="dim")
 
 
 def _adopt(language_setting: str) -> None:
@@ -224,7 +226,8 @@ def _fail(code: str, fields: dict[str, Any], exit_code: int, *, as_json: bool) -
     return exit_code
 
 
-def _parts(code: str, fields: dict[str, Any]) -> tuple[str, str]:
+def sentence_and_remedy(code: str, fields: dict[str, Any]) -> tuple[str, str]:
+    """Return a text's sentence and its remedy, each in the reader's language."""
     text = lookup(code)
     chinese = language() == "zh"
     said, remedy = (text.zh, text.fix_zh) if chinese else (text.en, text.fix_en)
@@ -233,7 +236,7 @@ def _parts(code: str, fields: dict[str, Any]) -> tuple[str, str]:
 
 def _sentence(code: str, fields: dict[str, Any]) -> str:
     try:
-        said, remedy = _parts(code, fields)
+        said, remedy = sentence_and_remedy(code, fields)
     except (KeyError, IndexError, ValueError):
         return code  # a text that does not exist must not hide the error that has it
     return f"{said} {remedy}".strip()
@@ -254,7 +257,7 @@ def _print_error(code: str, fields: dict[str, Any]) -> None:
     from psc.cli.show import wraps
 
     try:
-        said, remedy = _parts(code, fields)
+        said, remedy = sentence_and_remedy(code, fields)
     except (KeyError, IndexError, ValueError):
         said, remedy = code, ""
     head = Text.assemble((label("error"), "bold red"), " ", said, (f"  [{code}]", "dim"))

@@ -178,7 +178,7 @@ def _run(cli: Cli, partner_name: str, request: Request, *, dry_run: bool, writte
         if dry_run:
             return
         if cli.verbose:
-            cli.detail_parts(*plan_shown(plan, node.name))
+            cli.detail(*plan_shown(plan, node.name))
         result = watched(cli, plan.run)
         _finish(cli, node, plan, result, written)
 
@@ -192,7 +192,7 @@ def _connected(cli: Cli, node: Node, partner_name: str) -> Iterator[Partner]:
 
 
 def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written) -> None:
-    from psc.operations.results import MatchResult
+    from psc.operations.results import ROWS_CUT, MatchResult
 
     document = result.to_dict() | {
         "partner": plan.partner,
@@ -203,6 +203,8 @@ def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written)
     table: pa.Table | None = None
     columns: list[str] = []
     if isinstance(result, MatchResult):
+        from psc.cli.masks import masked
+
         kinds = kinds_of_columns(plan)
         table = masked(result.table, kinds)
         _write(node, result, table, written)

@@ -14,7 +14,7 @@ from psc.data.classes import CellClass
 from psc.errors import DataError
 from psc.types import ReleaseType
 
-__all__ = ["ARROW_TYPES", "convert_column"]
+__all__ = ["ARROW_TYPES", "DAYS", "convert_column"]
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     "text": pa.large_string(),
@@ -24,6 +24,9 @@ ARROW_TYPES: dict[str, pa.DataType] = {
     "date": pa.date32(),
 }
 """The Arrow type of each declared type."""
+
+DAYS = (-719_162, 2_932_896)
+"""The first and the last date that is a date everywhere, 0001-01-01 and 9999-12-31, in days since 1970-01-01."""
 
 _EXACT = 2**53
 _Mask = npt.NDArray[np.bool_]
@@ -113,9 +116,8 @@ def _to_int64(array: pa.Array) -> _Converted | None:
 def _to_float64(array: pa.Array) -> _Converted | None:
     kind = array.type
     if pa.types.is_integer(kind):
-        result = array.cast(pa.float64(), safe=False)
-        exact = pc.fill_null(pc.less_equal(pc.abs(result), float(_EXACT)), True).to_numpy(zero_copy_only=False)
-        return result, ~exact
+        numbers = array.fill_null(0).to_numpy(zero_copy_only=False)
+        return array.cast(pa.float64(), safe=False), (numbers > _EXACT) | (numbers < -_EXACT)
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return array.cast(pa.float64()), np.zeros(len(array), bool)
     if not pa.types.is_large_string(kind):
@@ -141,7 +143,9 @@ def _to_bool(array: pa.Array) -> _Converted | None:
 def _to_date(array: pa.Array) -> _Converted | None:
     kind = array.type
     if pa.types.is_date(kind):
-        return array.cast(pa.date32()), np.zeros(len(array), bool)
+        days = array.cast(pa.date32())
+        numbers = days.view(pa.int32()).fill_null(0).to_numpy(zero_copy_only=False)
+        return days, (numbers < DAYS[0]) | (numbers > DAYS[1])
     if pa.types.is_timestamp(kind):
         local = pc.local_timestamp(array) if kind.tz else array
         days = local.cast(pa.date32(), safe=False)

@@ -8,7 +8,7 @@
                       int64    8 bytes, two's complement
                       float64  8 bytes, IEEE 754
                       bool     1 byte, 0 or 1
-                      date     4 bytes, days since 1970-01-01, two's complement
+                      date     4 bytes, days since 1970-01-01, two's complement; of the years 1 to 9999
 
 Numbers are little-endian. The bytes of a null are zero. There is one encoding of a row and ``decode`` takes no other, because a
 row comes from the peer.
@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 
 from psc.data.cells import buffers_of
 from psc.data.columns import choose_columns
-from psc.data.convert import ARROW_TYPES, convert_column
+from psc.data.convert import ARROW_TYPES, DAYS, convert_column
 from psc.errors import DataError, MalformedMessageError
 from psc.types import ReleasedColumn
 
@@ -168,7 +168,7 @@ def _encode_fixed(values: pa.Array) -> _Bytes:
     zero = False if pa.types.is_boolean(values.type) else 0
     numbers = np.ascontiguousarray(values.fill_null(zero).to_numpy(zero_copy_only=False))
     little = numbers.astype(numbers.dtype.newbyteorder("<"), copy=False)
-    return little.view(np.uint8).reshape(len(numbers), -1)
+    return little.view(np.uint8).reshape(len(numbers), little.itemsize)
 
 
 def _encode_text(values: pa.LargeStringArray, column: ReleasedColumn, at: npt.NDArray[np.int64], name: str, file: str) -> _Bytes:
@@ -218,8 +218,10 @@ def _decode_bool(cells: _Bytes, nulls: npt.NDArray[np.bool_], name: str) -> pa.A
     return pa.array(cells.reshape(-1).astype(bool), pa.bool_(), mask=nulls)
 
 
-def _decode_date(cells: _Bytes, nulls: npt.NDArray[np.bool_], _name: str) -> pa.Array:
-    return pa.array(cells.view("<i4").reshape(-1), pa.int32(), mask=nulls).view(pa.date32())
+def _decode_date(cells: _Bytes, nulls: npt.NDArray[np.bool_], name: str) -> pa.Array:
+    days = cells.view("<i4").reshape(-1)
+    _require(bool(((days >= DAYS[0]) & (days <= DAYS[1])).all()), name, "date")
+    return pa.array(days, pa.int32(), mask=nulls).view(pa.date32())
 
 
 def _with_nulls(array: pa.Array, nulls: npt.NDArray[np.bool_]) -> pa.Array:

@@ -93,7 +93,9 @@ SEPARATORS = st.text(alphabet=" -().（）　－", max_size=2)
 @st.composite
 def spelled(draw: st.DrawFn) -> str:
     digits = draw(st.sampled_from(["", "86", "0086", "0", "00", "17951", "852", "1"]))
-    digits += draw(st.one_of(st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True), st.text(alphabet="0123456789", min_size=3, max_size=13)))
+    digits += draw(
+        st.one_of(st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True), st.text(alphabet="0123456789", min_size=3, max_size=13))
+    )
     if draw(st.booleans()):
         digits = digits.translate(str.maketrans("0123456789", "０１２３４５６７８９"))
     pieces = [draw(SEPARATORS), draw(st.sampled_from(["", "+", "＋", "++"]))]

@@ -237,7 +237,9 @@ def test_utf8_is_checked_across_chunks(write, monkeypatch: pytest.MonkeyPatch, c
     assert (error.code, error.fields["byte"], error.fields["line"]) == ("data.not-utf8", 8, 2)
 
 
-@pytest.mark.parametrize(("content", "kind"), [(b"PAR1\x15\x04", "Parquet"), (b"PK\x03\x04\x14", "Excel"), (b"\x1f\x8b\x08", "gzip")])
+@pytest.mark.parametrize(
+    ("content", "kind"), [(b"PAR1\x15\x04", "Parquet"), (b"PK\x03\x04\x14", "Excel"), (b"\x1f\x8b\x08", "gzip")]
+)
 def test_other_formats_under_a_csv_name(write, content: bytes, kind: str) -> None:
     error = fails(write(content))
     assert error.code == "data.not-csv"

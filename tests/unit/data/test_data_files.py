@@ -270,7 +270,11 @@ def test_fingerprint_borders_of_texts() -> None:
 def test_fingerprint_is_the_same_from_csv_parquet_and_memory(tmp_path: Path) -> None:
     table = pa.table({"a": ["1", "x"], "b": ["y", None]})
     (tmp_path / "in.csv").write_text('a,b\n1,y\n"x",\n')
-    prints = {load(tmp_path / "in.csv").fingerprint(), load(save(tmp_path / "in.parquet", table)).fingerprint(), load(table).fingerprint()}
+    prints = {
+        load(tmp_path / "in.csv").fingerprint(),
+        load(save(tmp_path / "in.parquet", table)).fingerprint(),
+        load(table).fingerprint(),
+    }
     assert len(prints) == 1
 
 

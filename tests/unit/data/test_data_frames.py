@@ -78,7 +78,9 @@ def test_a_source_again() -> None:
 
 
 def test_pandas_columns_of_mixed_objects() -> None:
-    frame = pd.DataFrame({"phone": pd.Series(["0755-83765566", 13800138000, 13800138000.0, np.nan, None, pd.NA, 1.5, 2.0**60], dtype=object)})
+    frame = pd.DataFrame(
+        {"phone": pd.Series(["0755-83765566", 13800138000, 13800138000.0, np.nan, None, pd.NA, 1.5, 2.0**60], dtype=object)}
+    )
     cells = load(frame).table.column("phone").to_pylist()
     assert cells == ["0755-83765566", "13800138000", "13800138000", None, None, None, "1.5", repr(2.0**60)]
 

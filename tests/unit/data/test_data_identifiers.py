@@ -34,10 +34,8 @@ def card(front: str) -> str:
 
 def test_rules_have_an_id_and_class_names_are_stable() -> None:
     assert RULES_ID == "psc-rules/1"
-    assert EXPORTED == (
-        *("ok", "missing", "invalid", "extension", "masked", "token", "service", "checksum", "birth-date", "region"),
-        *("old-15-digit", "imprecise", "length", "alphabet"),
-    )
+    names = "ok missing invalid extension masked token service checksum birth-date region old-15-digit imprecise length alphabet"
+    assert " ".join(EXPORTED) == names
 
 
 # --- e-mail --------------------------------------------------------------------------------------------------------
@@ -64,7 +62,17 @@ def test_emails(cell: str, key: str) -> None:
     "cell",
     [
         *("x", "x@", "@y.com", "a@b", "a@@b.com", "a@b@c.com", "a..b@c.com", ".a@c.com", "a.@c.com", "a b@c.com", "a@b c.com"),
-        *("a@-b.com", "a@b-.com", "a@1.2.3.4", "a@[1.2.3.4]", '"a b"@c.com', "Name <a@b.com>", "a,b@c.com", "a@b..com", "a@b.com."),
+        *(
+            "a@-b.com",
+            "a@b-.com",
+            "a@1.2.3.4",
+            "a@[1.2.3.4]",
+            '"a b"@c.com',
+            "Name <a@b.com>",
+            "a,b@c.com",
+            "a@b..com",
+            "a@b.com.",
+        ),
         *("a" * 65 + "@b.com", "a@" + "b" * 64 + ".com", "a@" + "b." * 130 + "com", "a\x00b@c.com"),
     ],
 )
@@ -119,12 +127,16 @@ def test_id_cards_refused(expected: str, cell: str | None) -> None:
     assert one("idcard", cell) == (expected, None)
 
 
-@pytest.mark.parametrize("front", ["11010520000229002", "71000019800101001", "81000019800101001", "83000019800101001", "91111119800101001"])
+@pytest.mark.parametrize(
+    "front", ["11010520000229002", "71000019800101001", "81000019800101001", "83000019800101001", "91111119800101001"]
+)
 def test_id_cards_taken(front: str) -> None:
     assert one("idcard", card(front)) == ("ok", card(front))
 
 
-@given(st.dates(datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)), st.integers(0, 999), st.integers(0, 17), st.integers(1, 9))
+@given(
+    st.dates(datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)), st.integers(0, 999), st.integers(0, 17), st.integers(1, 9)
+)
 def test_one_wrong_digit_is_always_found(born: datetime.date, order: int, place: int, add: int) -> None:
     good = card(f"110105{born:%Y%m%d}{order:03d}")
     assert one("idcard", good) == ("ok", good)

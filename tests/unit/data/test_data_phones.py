@@ -93,7 +93,16 @@ def test_other_numbers_that_are_keys(cell: str, key: str) -> None:
         (
             "masked",
             [
-                *("138****8000", "138****", "138xxxx8000", "138XXXX8000", "138●●●●8000", "138••••8000", "138＊＊＊＊8000", "138????8000"),
+                *(
+                    "138****8000",
+                    "138****",
+                    "138xxxx8000",
+                    "138XXXX8000",
+                    "138●●●●8000",
+                    "138••••8000",
+                    "138＊＊＊＊8000",
+                    "138????8000",
+                ),
                 *("138 **** 8000", "+86 138****8000", "138####8000", "138____8000", "***********", "1*", "+49 30 12****34"),
             ],
         ),
@@ -109,14 +118,33 @@ def test_other_numbers_that_are_keys(cell: str, key: str) -> None:
             "service",
             [
                 *("95588", "955881234", "9501312345678", "95013-12345678", "950012345678", "9558812345", "+86 95588"),
-                *("4008001234", "400-800-1234", "800-810-1234", "8008101234", "10086", "12306", "110", "120", "12345", "010-95588"),
+                *(
+                    "4008001234",
+                    "400-800-1234",
+                    "800-810-1234",
+                    "8008101234",
+                    "10086",
+                    "12306",
+                    "110",
+                    "120",
+                    "12345",
+                    "010-95588",
+                ),
                 *("0755-95588", "01010086", "106912345678", "1065502012345", "16812345", "+1 800 555 0199", "+44 800 111 1111"),
             ],
         ),
         (
             "invalid",
             [
-                *("1380013800", "138001380000", "12800138000", "abc", "张三", "13800138000/13900139000", "13800138000,13900139000,"),
+                *(
+                    "1380013800",
+                    "138001380000",
+                    "12800138000",
+                    "abc",
+                    "张三",
+                    "13800138000/13900139000",
+                    "13800138000,13900139000,",
+                ),
                 *("+86+13800138000", "0", "-", "nan", "1.3800138e10", "12345678901234567890", "9" * 300, "1" + "3" * 260),
             ],
         ),
@@ -136,13 +164,16 @@ def test_float_columns_of_whole_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "expected"), [(13800138000.5, "invalid"), (float("inf"), "invalid"), (float("nan"), "missing"), (1.38e17, "imprecise")]
+    ("cell", "expected"),
+    [(13800138000.5, "invalid"), (float("inf"), "invalid"), (float("nan"), "missing"), (1.38e17, "imprecise")],
 )
 def test_floats_that_are_no_numbers_of_anyone(cell: float, expected: str) -> None:
     assert run(cell) == (expected, None)
 
 
-@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64(), pa.string(), pa.large_string(), pa.string_view(), pa.decimal128(12, 0)])
+@pytest.mark.parametrize(
+    "kind", [pa.int64(), pa.uint64(), pa.string(), pa.large_string(), pa.string_view(), pa.decimal128(12, 0)]
+)
 def test_column_types(kind: pa.DataType) -> None:
     column = pa.array(["13800138000", None], pa.string()).cast(kind)
     assert normalise(column, "phone").values.to_pylist() == [MOBILE, None]

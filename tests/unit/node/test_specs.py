@@ -1,0 +1,118 @@
+import pytest
+
+from psc.data.keys import KeyUse
+from psc.errors import UsageError
+from psc.node.specs import parse_group, parse_key, parse_release, parse_value
+from psc.types import ReleasedColumn
+from tests.homes import code_of
+
+
+@pytest.mark.parametrize(
+    ("spec", "use"),
+    [
+        ("phone=mobile:phone", KeyUse("phone", "mobile", "phone")),
+        ("phone:phone", KeyUse("phone", "phone", "phone")),
+        ("phone=收件人手机:phone", KeyUse("phone", "收件人手机", "phone")),
+        ("mail=a:b=c:email", KeyUse("mail", "a:b=c", "email")),
+        ("id=No 1:idcard", KeyUse("id", "No 1", "idcard")),
+    ],
+)
+def test_keys(spec: str, use: KeyUse) -> None:
+    assert parse_key(spec) == use
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ("phone", "node.spec-wrong"),
+        ("phone=mobile", "node.spec-wrong"),
+        ("", "node.spec-wrong"),
+        (":phone", "node.spec-wrong"),
+        ("=mobile:phone", "node.spec-wrong"),
+        ("phone=:phone", "node.spec-wrong"),
+        (" phone=m:phone", "node.spec-wrong"),
+        ("p" * 65 + ":phone", "node.spec-wrong"),
+        ("phone=mobile:tel", "node.spec-kind"),
+        ("phone=mobile:", "node.spec-kind"),
+    ],
+)
+def test_wrong_keys(spec: str, code: str) -> None:
+    assert code_of(UsageError, lambda: parse_key(spec)).code == code
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "kind", "width", "column"),
+    [
+        ("status:text:16", "status", "text", 16, "status"),
+        ("status=运单状态:text:1024", "status", "text", 1024, "运单状态"),
+        ("fee:int64", "fee", "int64", 8, "fee"),
+        ("weight=w:float64", "weight", "float64", 8, "w"),
+        ("done:bool", "done", "bool", 1, "done"),
+        ("day=a:b:date", "day", "date", 4, "a:b"),
+        ("x=text:text:3", "x", "text", 3, "text"),
+    ],
+)
+def test_releases(spec: str, name: str, kind: str, width: int, column: str) -> None:
+    expected = ReleasedColumn.model_validate({"name": name, "type": kind, "width_bytes": width})
+    assert parse_release(spec) == (expected, column)
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ("status", "node.spec-wrong"),
+        ("", "node.spec-wrong"),
+        ("status:text", "node.spec-width"),
+        ("status:text:", "node.spec-width"),
+        ("status:text:0", "node.spec-width"),
+        ("status:text:1025", "node.spec-width"),
+        ("status:text:-1", "node.spec-width"),
+        ("status:text:１６", "node.spec-width"),
+        ("fee:decimal", "node.spec-type"),
+        ("fee:int64:8", "node.spec-type"),
+        (":text:16", "node.spec-wrong"),
+    ],
+)
+def test_wrong_releases(spec: str, code: str) -> None:
+    assert code_of(UsageError, lambda: parse_release(spec)).code == code
+
+
+@pytest.mark.parametrize(
+    ("spec", "found"),
+    [
+        ("fee:int64:0..100000", ("fee", "fee", "int64", 0, 100000)),
+        ("fee=费用:int64:-5..5", ("fee", "费用", "int64", -5, 5)),
+        ("w:float64:-1.5..2e3", ("w", "w", "float64", -1.5, 2000.0)),
+        ("w:float64:.5..1.", ("w", "w", "float64", 0.5, 1.0)),
+        ("x:int64:7..7", ("x", "x", "int64", 7, 7)),
+    ],
+)
+def test_values(spec: str, found: tuple[object, ...]) -> None:
+    assert parse_value(spec) == found
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ("fee", "node.spec-wrong"),
+        ("fee:int64", "node.spec-wrong"),
+        ("fee:text:0..1", "node.spec-type"),
+        ("fee:int64:5..1", "node.spec-range"),
+        ("fee:int64:0.5..1", "node.spec-range"),
+        ("fee:int64:0..", "node.spec-range"),
+        ("fee:int64:0-5", "node.spec-range"),
+        ("fee:int64:0..9223372036854775808", "node.spec-range"),
+        ("fee:float64:nan..inf", "node.spec-range"),
+        ("fee:float64:0..1e999", "node.spec-range"),
+        ("=x:int64:0..1", "node.spec-wrong"),
+    ],
+)
+def test_wrong_values(spec: str, code: str) -> None:
+    assert code_of(UsageError, lambda: parse_value(spec)).code == code
+
+
+def test_groups() -> None:
+    assert parse_group("city") == ("city", "city")
+    assert parse_group("city=城市") == ("city", "城市")
+    for spec in ("", "=x", "x="):
+        assert code_of(UsageError, lambda spec=spec: parse_group(spec)).code == "node.spec-wrong"
