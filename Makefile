@@ -38,7 +38,7 @@ bench: $(VENV)/.built           ## measured on this machine; results as JSON lin
 	$(BIN)/python -m benchmarks.micro.crypto
 	$(BIN)/python -m benchmarks.macro.match
 proto: $(VENV)/.built ; $(BIN)/python protos/generate.py
-notebooks: $(VENV)/.built ; $(BIN)/python examples/make_notebooks.py
+notebooks: $(VENV)/.built ; cd examples && ../$(BIN)/jupyter execute --inplace *.ipynb
 lock: $(VENV)/.installed        ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
 

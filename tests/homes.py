@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from psc.errors import PscError
 from psc.node.datasets import add_dataset
@@ -14,6 +15,7 @@ from psc.node.home import Home
 from psc.node.own import own_card
 from psc.node.records import DatasetRecord
 from psc.node.trust import trust
+from psc.texts import render
 
 
 def befriend(*homes: Home) -> None:
@@ -51,12 +53,8 @@ def register_parcels(home: Home, folder: Path, *, rows: int = 12, name: str = "p
 
 def code_of(kind: type[PscError], act: Callable[[], object]) -> PscError:
     """Return the error that ``act`` raises; its text must render in both languages."""
-    try:
+    with pytest.raises(kind) as caught:
         act()
-    except kind as error:
-        from psc.texts import render
-
-        for lang in ("en", "zh"):
-            assert render(error.code, error.fields, lang=lang)
-        return error
-    raise AssertionError("nothing was raised")
+    for lang in ("en", "zh"):
+        assert "{" not in render(caught.value.code, caught.value.fields, lang=lang)
+    return caught.value

@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help=say("The agreement's id, or its first characters", "协议编号或其开头几位"))]
+IdArgument = Annotated[
+    str, typer.Argument(metavar="ID", help=say("The agreement's id, or its first characters", "协议编号或其开头几位"))
+]
 FileOption = Annotated[
-    Path | None, typer.Option("--output", metavar="FILE", help=say("Write the agreement file, to send to the partner", "写出协议文件，供发送给合作方"))
+    Path | None,
+    typer.Option(
+        "--output", metavar="FILE", help=say("Write the agreement file, to send to the partner", "写出协议文件，供发送给合作方")
+    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help=say("Replace the file if it exists", "若文件已存在则覆盖"))]
 
@@ -41,8 +46,14 @@ _OUTPUT_TO = say("Who may learn a result: receiver, or both", "谁可获得结�
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     sub = group(app, "agreement", say("Who may ask whom for what, under which limits", "谁可以向谁请求什么、受何限制"))
-    command(sub, "propose", say("Draft an agreement on an own dataset; --sign makes it a grant", "就自有数据集起草协议；加 --sign 即成授权"))(propose)
-    command(sub, "sign", say("Sign: as owner that makes a grant, as partner it co-signs", "签署：数据方签署即授权，合作方为会签"))(sign)
+    command(
+        sub,
+        "propose",
+        say("Draft an agreement on an own dataset; --sign makes it a grant", "就自有数据集起草协议；加 --sign 即成授权"),
+    )(propose)
+    command(
+        sub, "sign", say("Sign: as owner that makes a grant, as partner it co-signs", "签署：数据方签署即授权，合作方为会签")
+    )(sign)
     command(sub, "show", say("Show an agreement, or write its file", "显示协议或写出协议文件"))(show)
     command(sub, "import", say("Bring in a partner's agreement file", "导入合作方的协议文件"))(import_file)
     command(sub, "revoke", say("End an agreement, from the next run on", "终止协议，自下次运行起生效"))(revoke)
@@ -58,15 +69,33 @@ def propose(
     release: Annotated[list[str] | None, typer.Option(metavar="COLUMNS", help=_RELEASE)] = None,
     key: Annotated[list[str] | None, typer.Option(metavar="KEYS", help=_KEYS)] = None,
     output_to: Annotated[OutputTo, typer.Option(help=_OUTPUT_TO)] = OutputTo.receiver,
-    max_rows_per_key: Annotated[int | None, typer.Option(metavar="N", help=say("Rows of one key released at most", "每个键最多发布的行数"))] = None,
-    min_input: Annotated[int | None, typer.Option(metavar="N", help=say("Least keys of either side [1000]", "任一方最少键数 [1000]"))] = None,
-    max_input: Annotated[int | None, typer.Option(metavar="N", help=say("Most keys of the asking side", "请求方最多键数"))] = None,
-    min_result: Annotated[int | None, typer.Option(metavar="N", help=say("Least common keys that are told [20]", "可告知的最少共同键数 [20]"))] = None,
-    runs_per_day: Annotated[int | None, typer.Option(metavar="N", help=say("Runs on a UTC day [10]", "每 UTC 日运行次数 [10]"))] = None,
-    elements_per_day: Annotated[int | None, typer.Option(metavar="N", help=say("Keys asked on a UTC day [no bound]", "每 UTC 日请求键数 [不限]"))] = None,
-    valid_from: Annotated[str | None, typer.Option("--from", metavar="DATE", help=say("First day or UTC time [now]", "生效日或 UTC 时间 [现在]"))] = None,
-    valid_until: Annotated[str | None, typer.Option("--until", metavar="DATE", help=say("Last day or UTC time [a year]", "截止日或 UTC 时间 [一年]"))] = None,
-    sign_now: Annotated[bool, typer.Option("--sign", help=say("Sign at once: it is a grant from then on", "立即签署，成为授权"))] = False,
+    max_rows_per_key: Annotated[
+        int | None, typer.Option(metavar="N", help=say("Rows of one key released at most", "每个键最多发布的行数"))
+    ] = None,
+    min_input: Annotated[
+        int | None, typer.Option(metavar="N", help=say("Least keys of either side [1000]", "任一方最少键数 [1000]"))
+    ] = None,
+    max_input: Annotated[
+        int | None, typer.Option(metavar="N", help=say("Most keys of the asking side", "请求方最多键数"))
+    ] = None,
+    min_result: Annotated[
+        int | None, typer.Option(metavar="N", help=say("Least common keys that are told [20]", "可告知的最少共同键数 [20]"))
+    ] = None,
+    runs_per_day: Annotated[
+        int | None, typer.Option(metavar="N", help=say("Runs on a UTC day [10]", "每 UTC 日运行次数 [10]"))
+    ] = None,
+    elements_per_day: Annotated[
+        int | None, typer.Option(metavar="N", help=say("Keys asked on a UTC day [no bound]", "每 UTC 日请求键数 [不限]"))
+    ] = None,
+    valid_from: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help=say("First day or UTC time [now]", "生效日或 UTC 时间 [现在]"))
+    ] = None,
+    valid_until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help=say("Last day or UTC time [a year]", "截止日或 UTC 时间 [一年]"))
+    ] = None,
+    sign_now: Annotated[
+        bool, typer.Option("--sign", help=say("Sign at once: it is a grant from then on", "立即签署，成为授权"))
+    ] = False,
     output: FileOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -92,7 +121,7 @@ def propose(
         keys=comma_list(key) if key else None,
         max_rows_per_key=max_rows_per_key,
         outputs=("receiver", "both") if output_to is OutputTo.both else ("receiver",),
-        **{name: bound for name, bound in bounds.items() if bound is not None},  # type: ignore[arg-type]  # the bounds are integers
+        **{name: bound for name, bound in bounds.items() if bound is not None},
     )
     with cli.home() as home:
         stored = draft(

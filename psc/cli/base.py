@@ -43,14 +43,14 @@ def say(en: str, zh: str) -> str:
 
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", metavar="DIR", help=say("The node's home folder [PSC_HOME; default ./]", "节点主目录 [PSC_HOME；默认 ./]")),
+    typer.Option(
+        "--home", metavar="DIR", help=say("The node's home folder [PSC_HOME; default ./]", "节点主目录 [PSC_HOME；默认 ./]")
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help=say("One JSON document on stdout, nothing else", "在标准输出中只打印一个 JSON 文档"))
 ]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help=say("Say more on stderr", "在标准错误中输出更多信息"))
-]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help=say("Say more on stderr", "在标准错误中输出更多信息"))]
 
 _COMMON = {"home": (HomeOption, None), "as_json": (JsonOption, False), "verbose": (VerboseOption, False)}
 
@@ -145,7 +145,7 @@ def command(
             function(cli, **values)  # type: ignore[call-arg]  # typer gives what the signature names
 
         parameters = [context, *keyword_only, *common]
-        del run.__wrapped__  # type: ignore[attr-defined]  # it would bring the original signature back
+        del run.__wrapped__  # it would bring the original signature back
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         app.command(name, help=summary, **settings)(run)
@@ -251,7 +251,6 @@ def _plain(value: object) -> object:
 
 
 def _print_error(code: str, fields: dict[str, Any]) -> None:
-    from rich.console import Group
     from rich.text import Text
 
     from psc.cli.show import wraps
@@ -260,5 +259,12 @@ def _print_error(code: str, fields: dict[str, Any]) -> None:
         said, remedy = sentence_and_remedy(code, fields)
     except (KeyError, IndexError, ValueError):
         said, remedy = code, ""
-    head = Text.assemble((label("error"), "bold red"), " ", said, (f"  [{code}]", "dim"))
-    console(sys.stderr).print(Group(head, wraps(remedy, 2)) if remedy else head)
+    word = label("error")
+    first, _, rest = said.partition("\n")  # a table of bad cells follows its first line
+    head = Text.assemble((word, "bold red"), "" if word.endswith("：") else " ", first, (f"  [{code}]", "dim"))
+    err = console(sys.stderr)
+    err.print(head)
+    if rest:
+        err.print(rest, soft_wrap=True)
+    if remedy.strip():
+        err.print(wraps(remedy.strip(), 2))

@@ -9,7 +9,7 @@ import typer
 
 from psc.cli.base import Cli, command, group, say
 from psc.cli.options import OnBad
-from psc.cli.show import facts, label, listing, number_text, wraps
+from psc.cli.show import bullets, facts, label, listing, number_text, wraps
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,7 +35,9 @@ _RELEASE = say("A column that an agreement may release; text needs its width in 
 _VALUE = say("A column to compute with, and its range", "可参与计算的列及其取值范围")
 _ROWS = say("Rows of one key that are released at most (a public number)", "每个键最多发布的行数（公开数字）")
 _ON_BAD = say("What a bad key cell does: error stops, skip leaves its row out", "遇到不合格键单元格：error 停止，skip 略过该行")
-_REJECTS = say("A .csv or .parquet file that gets every rejected row with its reason", "记录每个被拒绝行及原因的 .csv 或 .parquet 文件")
+_REJECTS = say(
+    "A .csv or .parquet file that gets every rejected row with its reason", "记录每个被拒绝行及原因的 .csv 或 .parquet 文件"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +55,10 @@ def check(
     file: Annotated[str, typer.Argument(metavar="FILE", help=say("CSV, Parquet, folder or URL", "CSV、Parquet、目录或 URL"))],
     key: KeyOption,
     region: Annotated[
-        str | None, typer.Option(metavar="CC", help=say("Region of numbers without country code [the home's, else CN]", "无国家码号码所属地区"))
+        str | None,
+        typer.Option(
+            metavar="CC", help=say("Region of numbers without country code [the home's, else CN]", "无国家码号码所属地区")
+        ),
     ] = None,
 ) -> None:
     """Report on key cells; needs no node."""
@@ -73,7 +78,10 @@ def check(
 def add(
     cli: Cli,
     name: Annotated[str, typer.Argument(help=say("What partners will call it", "合作方使用的名称"))],
-    source: Annotated[str, typer.Option(metavar="FILE", help=say("CSV, Parquet, folder or URL; read again for each run", "每次运行都会重新读取"))],
+    source: Annotated[
+        str,
+        typer.Option(metavar="FILE", help=say("CSV, Parquet, folder or URL; read again for each run", "每次运行都会重新读取")),
+    ],
     key: KeyOption,
     release: Annotated[list[str] | None, typer.Option(metavar="NAME[=COLUMN]:TYPE[:WIDTH]", help=_RELEASE)] = None,
     value: Annotated[list[str] | None, typer.Option(metavar="NAME[=COLUMN]:TYPE:LOW..HIGH", help=_VALUE)] = None,
@@ -83,7 +91,9 @@ def add(
     max_rows_per_key: Annotated[int, typer.Option(metavar="N", help=_ROWS)] = 1,
     on_bad: Annotated[OnBad, typer.Option(help=_ON_BAD)] = OnBad.error,
     rejects: Annotated[Path | None, typer.Option(metavar="FILE", help=_REJECTS)] = None,
-    replace: Annotated[bool, typer.Option("--replace", help=say("Take the place of a dataset of this name", "替换同名数据集"))] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help=say("Take the place of a dataset of this name", "替换同名数据集"))
+    ] = False,
 ) -> None:
     """Register a dataset."""
     from psc.node.datasets import add_dataset
@@ -118,7 +128,8 @@ def list_all(cli: Cli) -> None:
     keys, rows = label("keys"), label("rows")
     columns = [label("dataset"), rows, keys, label("key-columns"), label("releasable"), label("registered-at")]
     cells = [
-        [r.name, number_text(r.row_count), number_text(r.key_count), _keys(r), _names(r.release), r.registered_at] for r in records
+        [r.name, number_text(r.row_count), number_text(r.key_count), _keys(r), _names(r.release), r.registered_at]
+        for r in records
     ]
     cli.answer(document, listing(columns, cells, right=[keys, rows]))
 
@@ -185,8 +196,7 @@ def _report(report: CheckReport) -> list[RenderableType]:
     if rejected:
         shown += ["", rejected_table(report.rejected)]
     if report.notes:
-        shown.append("")
-    shown += [wraps("• " + _note(note, virtual=report.virtual_operator_rows)) for note in report.notes]
+        shown += ["", bullets(_note(note, virtual=report.virtual_operator_rows) for note in report.notes)]
     return shown
 
 
@@ -253,4 +263,3 @@ def _document(record: DatasetRecord) -> dict[str, object]:
     """Return what machines read: the record without its salt, which must not leave the home's store."""
     content: dict[str, object] = record.model_dump(mode="json", exclude={"salt", "layout"})
     return {**content, "key_count": record.key_count}
-

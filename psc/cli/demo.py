@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_ROWS, _ROWS_LOW, _ROWS_HIGH = 5_000, 200, 2_000_000
+_ROWS, _ROWS_LOW, _ROWS_HIGH = 20_000, 200, 2_000_000
 _SEED = 1
 _PURPOSE = "delivery-reconciliation"
 _ROWS_PER_KEY = 8
@@ -63,22 +63,26 @@ class _Stage:
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
-    """What a plain join gives."""
+    """What a plain join gives: pairs of rows, the number of common keys, and that of the smaller set."""
 
     pairs: pd.DataFrame
     common: int
+    least: int
 
 
 def register(app: typer.Typer) -> None:
     """Add this command to the command line."""
-    command(app, "demo", say("Run the main job on made-up data: two nodes, mutual TLS, checked answers", "用虚构数据演示主要流程"))(demo)
+    command(
+        app, "demo", say("Run the main job on made-up data: two nodes, mutual TLS, checked answers", "用虚构数据演示主要流程")
+    )(demo)
 
 
 def demo(
     cli: Cli,
     rows: Annotated[int, typer.Option(metavar="N", help=say("Rows of each party", "每方行数"))] = _ROWS,
     folder: Annotated[
-        Path | None, typer.Option("--dir", metavar="DIR", help=say("Keep everything in this new folder", "将全部内容保留在此新目录"))
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help=say("Keep everything in this new folder", "将全部内容保留在此新目录")),
     ] = None,
 ) -> None:
     """Run the demo."""
@@ -92,7 +96,10 @@ def demo(
             runs = _ask(cli, stage)
         _check(runs, expected)
         verified = _verify_elsewhere(stage, [result.run_id for _, result in runs])
-        cli.answer(_document(stage, runs, verified, kept=folder is not None), *_shown(stage, runs, expected, verified, kept=folder is not None))
+        cli.answer(
+            _document(stage, runs, verified, kept=folder is not None),
+            *_shown(stage, runs, verified, kept=folder is not None),
+        )
 
 
 @contextlib.contextmanager
@@ -112,16 +119,23 @@ def _folder(wanted: Path | None) -> Iterator[Path]:
 
 def _set_up(base: Path, rows: int) -> tuple[_Stage, _Expected]:
     from psc.data.output import write_table
+    from psc.policy.agreement import MIN_INPUT, MIN_RESULT
     from psc.testing.madeup import courier_parcels, merchant_orders
 
     orders, parcels = merchant_orders(rows, _SEED), courier_parcels(rows, _SEED)
-    address = f"127.0.0.1:{_free_port()}"
-    names = ("merchant", "courier", "auditor", "orders.csv", "parcels.parquet")
-    stage = _Stage(base, *(base / name for name in names), address)
+    stage = _Stage(
+        folder=base,
+        merchant=base / "merchant",
+        courier=base / "courier",
+        auditor=base / "auditor",
+        orders=base / "orders.csv",
+        parcels=base / "parcels.parquet",
+        address=f"127.0.0.1:{_free_port()}",
+    )
     write_table(orders, stage.orders)
     write_table(parcels, stage.parcels)
     expected = _expect(orders, parcels)
-    _make_homes(stage, small=expected.common < 1_000)
+    _make_homes(stage, small=expected.least < MIN_INPUT or expected.common < MIN_RESULT)
     return stage, expected
 
 
@@ -129,8 +143,8 @@ def _expect(orders: pa.Table, parcels: pa.Table) -> _Expected:
     from psc.testing.madeup import ORDER_PHONE, PARCEL_PHONE, plain_join, plain_keys
 
     pairs = plain_join(orders, parcels, want=_WANT, max_rows_per_key=_ROWS_PER_KEY)
-    common = set(plain_keys(orders, ORDER_PHONE).dropna()) & set(plain_keys(parcels, PARCEL_PHONE).dropna())
-    return _Expected(pairs, len(common))
+    theirs, ours = set(plain_keys(parcels, PARCEL_PHONE).dropna()), set(plain_keys(orders, ORDER_PHONE).dropna())
+    return _Expected(pairs, len(ours & theirs), min(len(ours), len(theirs)))
 
 
 def _make_homes(stage: _Stage, *, small: bool) -> None:
@@ -147,7 +161,9 @@ def _make_homes(stage: _Stage, *, small: bool) -> None:
     cards = {name: stage.folder / f"{name}.card.json" for name in ("merchant", "courier")}
     grant_file = stage.folder / "parcels.agreement.json"
     # A small table would be refused by the default least sizes; the demo then agrees on smaller ones.
-    least = {"min_input": 10, "min_result": 1} if small else {}
+    offer = Offer("parcels", ("match", "count"), release=_WANT)
+    if small:
+        offer = replace(offer, min_input=10, min_result=1)
     with (
         Home.create(stage.merchant, "merchant") as merchant,
         Home.create(stage.courier, "courier", listen=stage.address, address=stage.address) as courier,
@@ -169,7 +185,6 @@ def _make_homes(stage: _Stage, *, small: bool) -> None:
             on_bad="skip",
             rejects=stage.folder / "parcels.rejects.csv",
         )
-        offer = Offer("parcels", ("match", "count"), release=_WANT, **least)
         draft = propose(courier, partner="merchant", offers=[offer], purpose=[_PURPOSE])
         grant = sign(courier, draft.signed.agreement.id)
         write_text(grant_file, grant.signed.to_json())
@@ -193,7 +208,7 @@ def _server(stage: _Stage) -> Iterator[dict[str, object]]:
             line = _first_line(process)
             if not line:
                 process.kill()
-                raise TransportError("cli.demo-server-died", code=process.wait(), log=_tail(log))
+                raise TransportError("cli.demo-server-died", exit=process.wait(), log=_tail(log))
             yield cast("dict[str, object]", json.loads(line))
         finally:
             process.send_signal(signal.SIGTERM)
@@ -293,34 +308,30 @@ def _verify_elsewhere(stage: _Stage, run_ids: list[str]) -> list[Path]:
     return files
 
 
-def _shown(
-    stage: _Stage, runs: list[tuple[Plan, Result]], expected: _Expected, receipts: list[Path], *, kept: bool
-) -> list[RenderableType]:
+def _shown(stage: _Stage, runs: list[tuple[Plan, Result]], receipts: list[Path], *, kept: bool) -> list[RenderableType]:
     matched, counted = _both(runs)
     plan = runs[0][0]
-    equal = "✓ " + label("demo-equal")
-    answers = listing(
-        [label("operation"), label("answer"), label("plain-join"), label("time"), label("cpu"), label("sent"), label("received")],
+    columns = [label(name) for name in ("operation", "answer", "plain-join", "time", "planned", "cpu", "sent", "received")]
+    cells = [
         [
-            [
-                result.run_id[:8] + " " + run_plan.request.OPERATION,
-                label("demo-match-answer", rows=number_text(matched.table.num_rows), keys=number_text(matched.matched_keys))
-                if run_plan is plan
-                else label("demo-count-answer", keys=number_text(counted.count)),
-                equal,
-                f"{seconds_text(result.stats.seconds)} ({label('about', time=seconds_text(_planned(run_plan)))})",
-                seconds_text(result.stats.cpu_seconds),
-                bytes_text(result.stats.bytes_sent),
-                bytes_text(result.stats.bytes_received),
-            ]
-            for run_plan, result in runs
-        ],
-        title=label("demo-answers"),
-    )
+            run_plan.request.OPERATION,
+            label("demo-match-answer", rows=number_text(matched.table.num_rows), keys=number_text(matched.matched_keys))
+            if run_plan is plan
+            else label("demo-count-answer", keys=number_text(counted.count)),
+            f"✓ {label('demo-equal')}",
+            seconds_text(result.stats.seconds),
+            seconds_text(None if run_plan.estimate is None else run_plan.estimate.seconds),
+            seconds_text(result.stats.cpu_seconds),
+            bytes_text(result.stats.bytes_sent),
+            bytes_text(result.stats.bytes_received),
+        ]
+        for run_plan, result in runs
+    ]
+    answers = listing(columns, cells, title=label("demo-answers"), right=columns[3:])
     names = {"initiator": "merchant", "responder": "courier"}
     shown: list[RenderableType] = ["", _sample(matched, plan), "", answers]
     for run_plan, result in runs:
-        shown += ["", wraps(f"{run_plan.request.OPERATION}:"), *learned(result.leakage, names, future=False)]
+        shown += ["", run_plan.request.OPERATION, *learned(result.leakage, names, future=False)[1:]]
     left_out = sum(plan.rejected.values())
     closing = [
         (label("rows-left-out"), f"{number_text(left_out)} ({', '.join(f'{name} {n:,}' for name, n in plan.rejected.items())})"),
@@ -328,12 +339,7 @@ def _shown(
         *((label("receipt"), str(file)) for file in receipts if kept),
         (label("folder"), str(stage.folder) if kept else label("demo-not-kept")),
     ]
-    del expected
     return [*shown, "", facts(closing)]
-
-
-def _planned(plan: Plan) -> float | None:
-    return None if plan.estimate is None else plan.estimate.seconds
 
 
 def _sample(matched: MatchResult, plan: Plan) -> RenderableType:

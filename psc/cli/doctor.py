@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
@@ -90,9 +89,7 @@ def doctor(
     document = {
         "partner": partner,
         "ok": not failed,
-        "checks": [
-            {"check": c.name, "status": c.outcome, "said": c.said, "remedy": c.remedy, "code": c.code} for c in checks
-        ],
+        "checks": [{"check": c.name, "status": c.outcome, "said": c.said, "remedy": c.remedy, "code": c.code} for c in checks],
     }
     cli.answer(document, *_shown(checks))
     if failed:
@@ -189,13 +186,13 @@ def _handshake(host: str, port: int) -> _Seen | None:
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["h2"])
-    with contextlib.suppress(OSError, ValueError):
+    try:
         with socket.create_connection((host, port), _LOOK_SECONDS) as plain, context.wrap_socket(plain) as secured:
             shown = secured.getpeercert(binary_form=True)
-            if shown:
-                leaf = x509.load_der_x509_certificate(shown)
-                return _Seen(secured.version() or "TLSv1.3", leaf.not_valid_after_utc)
-    return None
+            leaf = x509.load_der_x509_certificate(shown or b"")
+            return _Seen(secured.version() or "TLSv1.3", leaf.not_valid_after_utc)
+    except (OSError, ValueError):
+        return None
 
 
 def _own_certificate(tls: TlsFiles) -> Check:
@@ -272,17 +269,17 @@ def _catalogue(catalogue: Catalogue, name: str) -> Check:
     return Check("catalogue", "ok", "\n".join(entries))
 
 
-def _ok(name: str, **fields: object) -> Check:
+def _ok(name: str, /, **fields: object) -> Check:
     return Check(name.removesuffix("-pinned"), "ok", label(f"doctor-{name}-ok", **fields))
 
 
-def _warned(name: str, text: str, **fields: object) -> Check:
+def _warned(name: str, text: str, /, **fields: object) -> Check:
     code = f"cli.doctor-{text}"
     said, remedy = sentence_and_remedy(code, fields)
     return Check(name, "warn", said, remedy, code)
 
 
-def _differs(name: str, exit_code: ExitCode = ExitCode.PROTOCOL, **fields: object) -> Check:
+def _differs(name: str, exit_code: ExitCode = ExitCode.PROTOCOL, /, **fields: object) -> Check:
     code = f"cli.doctor-{name}"
     said, remedy = sentence_and_remedy(code, fields)
     return Check(name, "fail", said, remedy, code, exit_code)
@@ -298,7 +295,7 @@ def _shown(checks: list[Check]) -> list[RenderableType]:
     from rich.text import Text
 
     signs = {"ok": Text("✓", "green"), "warn": Text("!", "bold yellow"), "fail": Text("✗", "bold red")}
-    table = Table.grid(padding=(0, 1))
+    table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")

@@ -12,7 +12,7 @@ __all__ = ["app", "main"]
 _SUMMARY = say(
     "Compute with a partner on customers you share, without showing each other your lists.\n\n"
     "Start with: psc init, psc card, psc trust. Try it all on made-up data with: psc demo.",
-    "与合作伙伴就共同客户进行计算，而不向对方展示名单。\n\n从 psc init、psc card、psc trust 开始；用虚构数据体验全流程：psc demo。",
+    "与合作方就共同客户进行计算，而不向对方展示名单。\n\n从 psc init、psc card、psc trust 开始；用虚构数据体验：psc demo。",
 )
 
 app = typer.Typer(
@@ -26,9 +26,8 @@ app = typer.Typer(
 
 
 @app.callback()
-def _root(
-    ctx: typer.Context, home: HomeOption = None, as_json: JsonOption = False, verbose: VerboseOption = False  # noqa: ARG001
-) -> None:
+def _root(ctx: typer.Context, home: HomeOption = None, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
+    del home, as_json, verbose  # every command reads them from the context, where its own options come first
     help_if_alone(ctx)
 
 

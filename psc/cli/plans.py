@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psc.cli.show import bytes_text, facts, label, number_text, preview, seconds_text, wraps
+from psc.cli.show import bullets, bytes_text, facts, label, number_text, preview, seconds_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,10 @@ def plan_shown(plan: Plan, own_name: str) -> list[RenderableType]:
         (label("quota"), label("plan-quota", left=plan.quota_left)),
         (label("refused-by"), label("no-rule")),
     ]
-    return [facts(rows, title=label("plan")), *learned(plan.leakage, {"initiator": own_name, "responder": plan.partner}, future=True)]
+    return [
+        facts(rows, title=label("plan")),
+        *learned(plan.leakage, {"initiator": own_name, "responder": plan.partner}, future=True),
+    ]
 
 
 def learned(leakage: Leakage, names: Mapping[str, str], *, future: bool) -> list[RenderableType]:
@@ -55,7 +58,7 @@ def learned(leakage: Leakage, names: Mapping[str, str], *, future: bool) -> list
     shown: list[RenderableType] = []
     for side, lines in (("initiator", leakage.initiator), ("responder", leakage.responder)):
         heading = label("will-learn" if future else "learned", name=names[side])
-        shown += ["", heading, *(wraps(f"• {line.render()}", 2) for line in lines)]
+        shown += ["", heading, bullets(line.render() for line in lines)]
     return shown
 
 
@@ -130,7 +133,9 @@ def _cost_rows(stats: RunStats) -> list[tuple[str, RenderableType]]:
     moved = label("moved-text", sent=bytes_text(stats.bytes_sent), received=bytes_text(stats.bytes_received))
     if stats.retries:
         moved += f" · {label('retries', count=stats.retries)}"
-    cost = label("cost-text", time=seconds_text(stats.seconds), cpu=seconds_text(stats.cpu_seconds), rss=bytes_text(stats.peak_rss_bytes))
+    cost = label(
+        "cost-text", time=seconds_text(stats.seconds), cpu=seconds_text(stats.cpu_seconds), rss=bytes_text(stats.peak_rss_bytes)
+    )
     return [(label("moved"), moved), (label("time"), cost)]
 
 

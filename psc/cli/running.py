@@ -33,7 +33,10 @@ TargetArgument = Annotated[
     str, typer.Argument(metavar="PARTNER/DATASET", help=say("Whom to ask, and on which of its datasets", "请求对象及其数据集"))
 ]
 InputOption = Annotated[
-    str, typer.Option("--input", metavar="FILE", help=say("The own table: CSV, Parquet, folder or URL", "本方数据表：CSV、Parquet、目录或 URL"))
+    str,
+    typer.Option(
+        "--input", metavar="FILE", help=say("The own table: CSV, Parquet, folder or URL", "本方数据表：CSV、Parquet、目录或 URL")
+    ),
 ]
 KeyOption = Annotated[
     list[str],
@@ -43,20 +46,33 @@ KeyOption = Annotated[
         help=say("The dataset's key and the own column; several make a composite key", "数据集的键及本方的列；多个构成组合键"),
     ),
 ]
-PurposeOption = Annotated[str, typer.Option("--purpose", metavar="CODE", help=say("A purpose that the agreement allows", "协议允许的用途"))]
+PurposeOption = Annotated[
+    str, typer.Option("--purpose", metavar="CODE", help=say("A purpose that the agreement allows", "协议允许的用途"))
+]
 OutputToOption = Annotated[
-    OutputTo, typer.Option("--output-to", help=say("Who learns the result: receiver (this side), or both", "谁获得结果：receiver（本方）或 both"))
+    OutputTo,
+    typer.Option(
+        "--output-to", help=say("Who learns the result: receiver (this side), or both", "谁获得结果：receiver（本方）或 both")
+    ),
 ]
 OnBadOption = Annotated[
-    OnBad, typer.Option("--on-bad", help=say("What a bad key cell does: error stops, skip leaves its row out", "遇到不合格键：error 停止，skip 略过该行"))
+    OnBad,
+    typer.Option(
+        "--on-bad",
+        help=say("What a bad key cell does: error stops, skip leaves its row out", "遇到不合格键：error 停止，skip 略过该行"),
+    ),
 ]
 RejectsOption = Annotated[
     Path | None,
-    typer.Option("--rejects", metavar="FILE", help=say("A .csv or .parquet file that gets every rejected row", "记录每个被拒绝行的文件")),
+    typer.Option(
+        "--rejects", metavar="FILE", help=say("A .csv or .parquet file that gets every rejected row", "记录每个被拒绝行的文件")
+    ),
 ]
 MinimumOption = Annotated[
     int | None,
-    typer.Option("--minimum-result", metavar="N", min=0, help=say("Show no result of fewer common keys", "共同键更少时不显示结果")),
+    typer.Option(
+        "--minimum-result", metavar="N", min=0, help=say("Show no result of fewer common keys", "共同键更少时不显示结果")
+    ),
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help=say("Print the plan and move nothing", "只打印计划，不传输任何数据"))
@@ -66,7 +82,9 @@ ForceOption = Annotated[bool, typer.Option("--force", help=say("Replace files th
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    command(app, "match", say("Find which own rows match, with the partner's released columns", "找出匹配的本方行及对方发布的列"))(match)
+    command(
+        app, "match", say("Find which own rows match, with the partner's released columns", "找出匹配的本方行及对方发布的列")
+    )(match)
     command(app, "count", say("Count the common keys, and nothing else", "只统计共同键的个数"))(count)
 
 
@@ -85,7 +103,8 @@ def match(
     key: KeyOption,
     purpose: PurposeOption,
     want: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMNS", help=say("The partner's columns, with commas", "需要的对方列，逗号分隔"))
+        list[str] | None,
+        typer.Option(metavar="COLUMNS", help=say("The partner's columns, with commas", "需要的对方列，逗号分隔")),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help=say("Where the rows go: .csv or .parquet", "结果文件：.csv 或 .parquet"))
@@ -217,12 +236,11 @@ def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written)
 
 
 def _write(node: Node, result: MatchResult, masked_rows: pa.Table, written: _Written) -> None:
+    from psc.cli.unmasking import record_unmasking
     from psc.data.output import write_table
-    from psc.node.runs import mark_unmasked
 
     if written.output is None:
         return
     if written.unmask:
-        # First the record, then the file: what was unmasked is never unrecorded.
-        mark_unmasked(node.home, result.run_id)
+        record_unmasking(node.home, result.run_id, written.output, result.table.num_rows)
     write_table(result.table if written.unmask else masked_rows, written.output)

@@ -9,7 +9,7 @@ import typer
 
 from psc.cli.base import Cli, command, group, say
 from psc.cli.setup import check_new_file, write_text
-from psc.cli.show import bytes_text, facts, label, listing, number_text, seconds_text, wraps
+from psc.cli.show import bullets, bytes_text, facts, label, listing, number_text, seconds_text, wraps
 from psc.errors import AuditError, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ __all__ = ["register"]
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=say("A run id, or its first characters", "运行编号或其开头几位"))]
 _RUN_OR_FILE = say("A run id, its first characters, or a receipt file", "运行编号、其开头几位，或回执文件")
-_VERIFY = say("Check both signatures against the pinned cards; any home that pins both will do", "按已固定的名片核验双方签名；任何固定了双方名片的节点均可")
+_VERIFY = say(
+    "Check both signatures against the pinned cards; any home that pins both will do",
+    "按已固定的名片核验双方签名；任何固定了双方名片的节点均可",
+)
 _RECEIPT = say("Write the receipt signed by both", "写出双方签名的回执")
 _OUTPUT = say("Write a result that the partner's run delivered here (.csv or .parquet)", "写出对方运行交付到本节点的结果")
 _UNMASK = say("Write key columns in full; it is recorded", "完整写出键列；会被记录")
@@ -33,10 +36,14 @@ Status = Literal["running", "finished", "failed", "refused", "cancelled"]
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    sub = group(app, "runs", say("Runs, their receipts, and results delivered to this node", "运行记录、回执以及交付到本节点的结果"))
+    sub = group(
+        app, "runs", say("Runs, their receipts, and results delivered to this node", "运行记录、回执以及交付到本节点的结果")
+    )
     command(sub, "list", say("List runs, the newest first", "列出运行，最新在前"))(list_all)
     command(sub, "show", say("Show a run or a receipt; --verify checks it", "显示运行或回执；--verify 进行核验"))(show)
-    command(sub, "export", say("Write a run's receipt or delivered result to a file", "把运行的回执或所交付的结果写入文件"))(export)
+    command(sub, "export", say("Write a run's receipt or delivered result to a file", "把运行的回执或所交付的结果写入文件"))(
+        export
+    )
     command(sub, "cancel", say("Stop a running run", "停止进行中的运行"))(cancel)
 
 
@@ -72,16 +79,20 @@ def show(
     verify: Annotated[bool, typer.Option("--verify", help=_VERIFY)] = False,
 ) -> None:
     """Show a run or a receipt file."""
+    from psc.cli.unmasking import unmaskings_of
     from psc.node.runs import get_run, receipt_of
     from psc.node.trust import known_identities
 
     record: RunRecord | None = None
+    unmaskings: list[dict[str, object]] = []
+    signed: SignedReceipt | None
     with cli.home() as home:
         if _is_file(run):
             signed = _read_receipt(Path(run))
         else:
             run_id = _full_id(home, run)
             record = get_run(home, run_id)
+            unmaskings = unmaskings_of(home, run_id)
             stored = receipt_of(home, run_id)
             signed = None if stored is None else _parse_receipt(stored.encode(), run_id)
             if signed is not None and signed.receipt.run_id != run_id:
@@ -89,11 +100,12 @@ def show(
             if verify and signed is None:
                 raise AuditError("cli.receipt-missing", run=run_id, status=record.status)
         verified = _verified(signed, known_identities(home)) if verify and signed is not None else None
-    document: dict[str, object] = {} if record is None else {"run": _document(record)}
+    document: dict[str, object] = {} if record is None else {"run": _document(record), "unmasked": unmaskings}
     document["receipt"] = None if signed is None else signed.receipt.model_dump(mode="json")
     if verified is not None:
         document["verified"] = {"initiator": verified.initiator, "responder": verified.responder}
-    parts = [] if record is None else [facts(_record_facts(record))]
+    told = [(label("unmasked"), label("unmasked-text", when=entry["at"], file=entry["file"])) for entry in unmaskings]
+    parts = [] if record is None else [facts([*_record_facts(record), *told])]
     cli.answer(document, *parts, *_receipt_shown(signed, verified))
 
 
@@ -146,6 +158,7 @@ def cancel(cli: Cli, run: RunArgument) -> None:
 
 def _export_result(home: Home, record: RunRecord, output: Path, *, unmask: bool) -> None:
     from psc.cli.masks import masked
+    from psc.cli.unmasking import record_unmasking
     from psc.data.output import write_table
     from psc.data.table import load
     from psc.node.datasets import get_dataset
@@ -155,7 +168,9 @@ def _export_result(home: Home, record: RunRecord, output: Path, *, unmask: bool)
     if path is None:
         raise UsageError("cli.result-missing", run=record.run_id)
     table = load(path).table
-    if record.operation == "match" and not unmask:
+    if record.operation == "match" and unmask:
+        record_unmasking(home, record.run_id, output, table.num_rows)
+    elif record.operation == "match":
         kinds = {key.column: key.kind for key in get_dataset(home, record.dataset).keys}
         table = masked(table, kinds)
     write_table(table, output)
@@ -219,7 +234,10 @@ def _receipt_shown(signed: SignedReceipt | None, verified: VerifiedReceipt | Non
     receipt = signed.receipt
     rows: list[tuple[str, RenderableType]] = [
         (label("run"), receipt.run_id),
-        (label("what"), f"{receipt.operation} {receipt.dataset} · {receipt.protocol}/{receipt.protocol_version} · {receipt.suite}"),
+        (
+            label("what"),
+            f"{receipt.operation} {receipt.dataset} · {receipt.protocol}/{receipt.protocol_version} · {receipt.suite}",
+        ),
         (label("purpose"), receipt.purpose),
         (label("initiator"), f"{receipt.initiator.name} · {receipt.initiator.identity[:16]}…"),
         (label("responder"), f"{receipt.responder.name} · {receipt.responder.identity[:16]}…"),
@@ -227,15 +245,18 @@ def _receipt_shown(signed: SignedReceipt | None, verified: VerifiedReceipt | Non
             label("sizes"),
             f"{number_text(receipt.initiator_size_padded)} / {number_text(receipt.responder_size_padded)}",
         ),
+        (label("key-columns"), ", ".join(f"{key.name}:{key.kind}" for key in receipt.keys)),
         (label("released"), ", ".join(column.name for column in receipt.released) or "–"),
+        (label("output-to"), label(f"output-{receipt.output_to}")),
         (label("agreement-digest"), f"{receipt.agreement_digest[:16]}…"),
         (label("accepted-at"), receipt.accepted_at),
+        *((label("self-rule"), rule) for rule in receipt.self_rules),
     ]
     shown: list[RenderableType] = ["", facts(rows, title=label("receipt"))]
     for side in ("initiator", "responder"):
         learned = getattr(receipt.leakage, side)
         name = getattr(receipt, side).name
-        shown += ["", label("learned", name=name), *(wraps(f"• {line}", 2) for line in learned)]
+        shown += ["", label("learned", name=name), bullets(learned)]
     if verified is not None:
         shown += ["", wraps("✓ " + label("receipt-verified", initiator=verified.initiator, responder=verified.responder))]
     else:

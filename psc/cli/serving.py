@@ -21,14 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _WAKE_SECONDS = 0.5
-_LISTEN = say("Where to listen, instead of the setting; port 0 takes any free port", "监听地址，替代设置；端口 0 表示任一空闲端口")
+_LISTEN = say(
+    "Where to listen, instead of the setting; port 0 takes any free port", "监听地址，替代设置；端口 0 表示任一空闲端口"
+)
 _VIA = say("Dial out to this partner and answer from there, without an inbound port", "主动连接该合作方并由此应答，无需入站端口")
 _DRAIN = say("When stopped, let running runs go on for so long", "停止时，允许进行中的运行继续的秒数")
 
 
 def register(app: typer.Typer) -> None:
     """Add this command to the command line."""
-    command(app, "serve", say("Answer partners; SIGTERM or Ctrl-C stops gracefully", "应答合作方；SIGTERM 或 Ctrl-C 可平稳停止"))(serve)
+    command(app, "serve", say("Answer partners; SIGTERM or Ctrl-C stops gracefully", "应答合作方；SIGTERM 或 Ctrl-C 可平稳停止"))(
+        serve
+    )
 
 
 def serve(

@@ -9,12 +9,12 @@ import typer
 
 from psc.cli.base import Cli, command, say
 from psc.cli.show import facts, label, listing, wraps
-from psc.errors import UsageError
+from psc.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from psc.node.trust import Partner
 
-__all__ = ["register", "write_text"]
+__all__ = ["check_new_file", "register", "write_text"]
 
 _ADDRESS = say(
     "Where partners reach this node, HOST:PORT; leave it out when this side has no inbound port",
@@ -28,7 +28,9 @@ _ROTATE = say(
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    command(app, "init", say("Make a node: identity key, certificates, store, settings", "新建节点：身份密钥、证书、存储、设置"))(init)
+    command(app, "init", say("Make a node: identity key, certificates, store, settings", "新建节点：身份密钥、证书、存储、设置"))(
+        init
+    )
     command(app, "card", say("Print this node's card, which partners pin", "打印本节点的名片，供合作方固定信任"))(card)
     command(app, "trust", say("Pin a partner by its card", "凭名片固定信任一个合作方"))(trust)
     command(app, "partners", say("List the pinned partners", "列出已信任的合作方"))(partners)
@@ -39,7 +41,10 @@ def init(
     cli: Cli,
     name: Annotated[str, typer.Option(help=say("The name that partners will see", "合作方看到的名称"))],
     listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help=say("Where psc serve listens [0.0.0.0:7443]", "psc serve 的监听地址 [0.0.0.0:7443]"))
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help=say("Where psc serve listens [0.0.0.0:7443]", "psc serve 的监听地址 [0.0.0.0:7443]")
+        ),
     ] = None,
     address: Annotated[str, typer.Option(metavar="HOST:PORT", help=_ADDRESS)] = "",
     region: Annotated[
@@ -54,9 +59,7 @@ def init(
     from psc.node.identity import fingerprint
     from psc.node.settings import DEFAULT_LISTEN
 
-    with Home.create(
-        cli.path, name, listen=listen or DEFAULT_LISTEN, address=address, region=region, language=language
-    ) as home:
+    with Home.create(cli.path, name, listen=listen or DEFAULT_LISTEN, address=address, region=region, language=language) as home:
         document = {
             "home": str(home.path),
             "name": home.settings.name,
@@ -95,13 +98,20 @@ def card(
         typer.echo(signed.to_json(), nl=False)
         return
     write_text(output, signed.to_json())
-    document = {"file": str(output), "name": signed.card.name, "identity": signed.card.identity, "fingerprint": signed.card.fingerprint}
+    document = {
+        "file": str(output),
+        "name": signed.card.name,
+        "identity": signed.card.identity,
+        "fingerprint": signed.card.fingerprint,
+    }
     cli.answer(document, facts([(label("file"), str(output)), (label("fingerprint"), signed.card.fingerprint)]))
 
 
 def trust(
     cli: Cli,
-    card_file: Annotated[Path, typer.Argument(metavar="CARD_FILE", help=say("The file that psc card made", "psc card 生成的文件"))],
+    card_file: Annotated[
+        Path, typer.Argument(metavar="CARD_FILE", help=say("The file that psc card made", "psc card 生成的文件"))
+    ],
 ) -> None:
     """Pin a partner."""
     from psc.node.trust import trust as pin
@@ -164,19 +174,20 @@ def check_new_file(path: Path, *, force: bool) -> None:
     """Refuse an output file that could not be written, before any work is done.
 
     Raises:
-        UsageError: it exists and ``force`` is off, it is a folder, or its folder does not exist or cannot be written.
+        UsageError: it exists and ``force`` is off.
+        StorageError: it is a folder, or its folder does not exist or cannot be written.
     """
     import os
 
     folder = path.parent
-    if not folder.is_dir():
-        raise UsageError("cli.output-folder-missing", file=str(path), folder=str(folder))
     if path.is_dir():
-        raise UsageError("cli.output-is-folder", file=str(path))
+        raise StorageError("data.output-is-folder", file=str(path))
+    if not folder.is_dir():
+        raise StorageError("data.output-folder-missing", file=str(path), folder=str(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StorageError("data.output-not-writable", file=str(path), folder=str(folder))
     if path.exists() and not force:
         raise UsageError("cli.output-exists", file=str(path))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError("cli.output-folder-forbidden", file=str(path), folder=str(folder))
 
 
 def write_text(path: Path, text: str) -> None:

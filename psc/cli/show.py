@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = [
+    "bullets",
     "bytes_text",
     "console",
     "facts",
@@ -32,7 +33,7 @@ _PIPE_WIDTH = 120
 """Columns when the output is no terminal: a run id or a fingerprint must not be broken over two lines."""
 
 
-def label(name: str, **fields: object) -> str:
+def label(name: str, /, **fields: object) -> str:
     """Return the text ``cli.<name>`` in the reader's language."""
     return render(f"cli.{name}", fields)
 
@@ -51,25 +52,25 @@ def print_json(document: object) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 
-def facts(rows: Iterable[tuple[str, RenderableType]], *, title: str | None = None) -> Table:
+def facts(rows: Iterable[tuple[str, RenderableType]], *, title: str | None = None) -> RenderableType:
     """Return a table of names and values without rules: one fact a line.
 
     Args:
         rows: the name, already in the reader's language, and the value.
         title: stands above the table.
     """
-    table = _table(title)
+    table = _table()
     table.show_header = False
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(name, value)
-    return table
+    return _titled(table, title)
 
 
 def listing(
     columns: Sequence[str], rows: Iterable[Sequence[RenderableType]], *, title: str | None = None, right: Iterable[str] = ()
-) -> Table:
+) -> RenderableType:
     """Return a table with a header.
 
     Args:
@@ -78,18 +79,30 @@ def listing(
         title: stands above the table.
         right: headers of columns that are set to the right, as numbers are.
     """
-    table = _table(title)
+    table = _table()
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    return table
+    return _titled(table, title)
 
 
-def preview(columns: Mapping[str, Sequence[object]], *, title: str | None = None) -> Table:
+def preview(columns: Mapping[str, Sequence[object]], *, title: str | None = None) -> RenderableType:
     """Return the first rows of a result as a table; the caller has masked what must be."""
     rows = [["" if cell is None else str(cell) for cell in row] for row in zip(*columns.values(), strict=True)]
     return listing(list(columns), rows, title=title)
+
+
+def bullets(lines: Iterable[str]) -> Table:
+    """Return a list of sentences, each wrapped under its own beginning."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(width=3, justify="right")
+    table.add_column(overflow="fold")
+    for line in lines:
+        table.add_row("•", line)
+    return table
 
 
 def wraps(text: str, indent: int = 0) -> RenderableType:
@@ -97,16 +110,22 @@ def wraps(text: str, indent: int = 0) -> RenderableType:
     from rich.padding import Padding
     from rich.text import Text
 
-    return Padding(Text(text), (0, 0, 0, indent))
+    return Padding(Text(text), (0, 0, 0, indent), expand=False)
 
 
-def _table(title: str | None) -> Table:
+def _table() -> Table:
     from rich import box
     from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+
+
+def _titled(table: Table, title: str | None) -> RenderableType:
+    from rich.console import Group
     from rich.text import Text
 
-    heading = Text(title, style="bold") if title else None
-    return Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    # Not the table's own title: that is wrapped to the table's width, which may be a few characters.
+    return table if title is None else Group(Text(title, style="bold"), table)
 
 
 def short(identity: str) -> str:

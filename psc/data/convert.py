@@ -59,11 +59,7 @@ def convert_column(
         DataError: ``data.column-type-release`` when no cell of the column's type can be one, ``data.value-type`` with the first
             row whose cell is not.
     """
-    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.array([], values.type)
-    if rows is not None:
-        array = array.take(pa.array(rows))
+    array = _rows_of(values, rows)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_null(array.type):
@@ -79,6 +75,15 @@ def convert_column(
         row = (int(rows[first]) if rows is not None else first) + 1
         raise DataError("data.value-type", file=file, column=column, row=row, wanted=wanted, count=int(bad.sum()))
     return result
+
+
+def _rows_of(values: pa.Array | pa.ChunkedArray, rows: npt.NDArray[np.int64] | None) -> pa.Array:
+    if rows is not None and len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+        values, rows = values.slice(int(rows[0]), len(rows)), None  # a run of rows needs no copy of the whole column
+    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if isinstance(array, pa.ChunkedArray):  # combine_chunks of zero chunks
+        array = pa.array([], values.type)
+    return array if rows is None else array.take(pa.array(rows))
 
 
 def _to_text(array: pa.Array) -> _Converted | None:
@@ -143,18 +148,22 @@ def _to_bool(array: pa.Array) -> _Converted | None:
 def _to_date(array: pa.Array) -> _Converted | None:
     kind = array.type
     if pa.types.is_date(kind):
-        days = array.cast(pa.date32())
-        numbers = days.view(pa.int32()).fill_null(0).to_numpy(zero_copy_only=False)
-        return days, (numbers < DAYS[0]) | (numbers > DAYS[1])
+        return _in_calendar(array.cast(pa.date32()), np.zeros(len(array), bool))
     if pa.types.is_timestamp(kind):
         local = pc.local_timestamp(array) if kind.tz else array
         days = local.cast(pa.date32(), safe=False)
-        return days, ~pc.fill_null(pc.equal(days.cast(local.type), local), True).to_numpy(zero_copy_only=False)
+        midnight = pc.fill_null(pc.equal(days.cast(local.type), local), True).to_numpy(zero_copy_only=False)
+        return _in_calendar(days, ~midnight)
     if not pa.types.is_large_string(kind):
         return None
     text, good = _matching(array, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
     result, bad = _cast(text, pa.date32())
-    return result, bad | ~good
+    return _in_calendar(result, bad | ~good)
+
+
+def _in_calendar(days: pa.Array, bad: _Mask) -> _Converted:
+    numbers = days.view(pa.int32()).fill_null(0).to_numpy(zero_copy_only=False)
+    return days, bad | (numbers < DAYS[0]) | (numbers > DAYS[1])
 
 
 _CONVERTERS: dict[str, Callable[[pa.Array], _Converted | None]] = {

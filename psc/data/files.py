@@ -99,20 +99,23 @@ def find_files(path: str | os.PathLike[str]) -> list[FileRef]:
     Raises:
         DataError: nothing is there, it may not be read, the format is not known, or a folder mixes formats.
     """
-    text = os.fspath(path)
-    if not isinstance(text, str):
-        text = os.fsdecode(text)
+    text = os.fsdecode(path)
     if _URL.match(text) and not text.lower().startswith("file://"):
         return _find_remote(text)
     local = Path(unquote(text[7:]) if text.lower().startswith("file://") else text).expanduser()
     with _mapped(str(local)):
         if local.is_dir():
-            names = [os.path.relpath(Path(folder, file), local) for folder, _, files in os.walk(local) for file in files]
+            walk = os.walk(local, followlinks=True, onerror=_raise)  # a part that cannot be read is never left out
+            names = [os.path.relpath(Path(folder, file), local) for folder, _, files in walk for file in files]
             return _in_folder(str(local), names, str(local), None)
         if not local.exists():
             raise FileNotFoundError
     kind, compressed = _format_of(local.name, str(local))
     return [FileRef(str(local), str(local), kind, compressed)]
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _find_remote(url: str) -> list[FileRef]:

@@ -64,7 +64,7 @@ def _load_object(table: pa.Table, columns: Sequence[str] | None, name: str) -> S
 
 def _load_path(path: str | os.PathLike[str], columns: Sequence[str] | None) -> Source:
     files = find_files(path)
-    name = shown(os.fspath(path))
+    name = shown(os.fsdecode(path))
     partitions = list(files[0].partitions)
     tables, parts = [], []
     for ref in files:

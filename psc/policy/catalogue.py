@@ -120,9 +120,9 @@ def catalogue_for(home: Home, identity: str, *, moment: datetime | None = None) 
     """
     moment = moment or now()
     own = own_card(home).card
-    party = party_of(home, identity)
+    party = _asking(home, identity)
     entries: list[CatalogueEntry] = []
-    if party is not None and not party.own:
+    if party is not None:
         for stored in _newest_first(with_partner(home, party, ours=True)):
             if stored.signed.state(moment) in ("granted", "agreed"):
                 entries += _entries(home, party, stored, moment)
@@ -147,8 +147,8 @@ def check_request(home: Home, identity: str, request: RunRequest, *, moment: dat
         AgreementError: a stored agreement was changed; nothing is allowed until that is cleared up.
     """
     moment = moment or now()
-    party = party_of(home, identity)
-    if party is None or party.own:
+    party = _asking(home, identity)
+    if party is None:
         return decide(request, AgreementState(partner_known=False), Usage(), moment)
     record = find_dataset(home, request.dataset)
     views = tuple(stored.signed.view(request.dataset, stored.sequence) for stored in with_partner(home, party, ours=True))
@@ -181,6 +181,12 @@ def decide_from_catalogue(catalogue: Catalogue, request: RunRequest, *, moment: 
     )
     views = tuple(_view(entry, len(entries) - index) for index, entry in enumerate(entries))
     return decide(request, AgreementState(partner_known=True, agreements=views, dataset=facts), used, moment)
+
+
+def _asking(home: Home, identity: str) -> Partner | None:
+    """Return the partner that has this identity now; a replaced one asks for nobody."""
+    party = party_of(home, identity)
+    return party if party is not None and not party.own and party.identity == identity else None
 
 
 def _view(entry: CatalogueEntry, sequence: int) -> AgreementView:

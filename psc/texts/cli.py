@@ -1,11 +1,10 @@
 """Texts of the command line: errors first, then the sentences and the labels that it prints."""
 
 from psc.texts._text import Text
+from psc.texts.cli_labels import LABELS
 
 _ERRORS: dict[str, Text] = {
-    "cli.usage": Text(
-        "{problem}.", "命令行有误：{problem}。", "See: {command}", "请参阅：{command}"
-    ),
+    "cli.usage": Text("{problem}.", "命令行有误：{problem}。", "See: {command}", "请参阅：{command}"),
     "cli.bug": Text(
         "psc failed in a way that it should not have ({kind} at {where}).",
         "psc 出现了不应发生的故障（{kind}，位于 {where}）。",
@@ -19,27 +18,6 @@ _ERRORS: dict[str, Text] = {
         "{file} 已存在；未执行任何操作。",
         "Name another file, or add --force to replace it.",
         "请换一个文件名，或加 --force 覆盖。",
-    ),
-    "cli.output-is-folder": Text(
-        "{file} is a folder; nothing was run.", "{file} 是目录；未执行任何操作。", "Name a file in it.", "请指定其中的文件名。"
-    ),
-    "cli.output-folder-missing": Text(
-        "The folder {folder} for {file} does not exist; nothing was run.",
-        "{file} 所在目录 {folder} 不存在；未执行任何操作。",
-        "Make the folder, or name another.",
-        "请先建立该目录，或换一个目录。",
-    ),
-    "cli.output-folder-forbidden": Text(
-        "Nothing can be written into the folder {folder} of {file}; nothing was run.",
-        "{file} 所在目录 {folder} 不可写；未执行任何操作。",
-        "Choose a folder in which this user may write.",
-        "请选择当前用户可写的目录。",
-    ),
-    "cli.output-suffix": Text(
-        "{file}: a result is written as .csv or .parquet.",
-        "{file}：结果只能写成 .csv 或 .parquet。",
-        "Give the file one of these endings.",
-        "请使用其中一种后缀。",
     ),
     "cli.output-needed": Text(
         "--unmask changes only what --output writes, and there is no --output.",
@@ -65,18 +43,49 @@ _ERRORS: dict[str, Text] = {
         "For instance: {option} {example}",
         "例如：{option} {example}",
     ),
-    "cli.option-twice": Text(
-        "{option} names {name} twice.", "{option} 重复指定了 {name}。", "Name each once.", "每项只写一次。"
+    "cli.operation-unknown": Text(
+        "There is no operation {operation}; known: {known}.",
+        "没有操作 {operation}；已知：{known}。",
+        "Mend --allow.",
+        "请更正 --allow。",
     ),
-    "cli.rejects-needs-skip": Text(
-        "--rejects belongs to --on-bad skip: with --on-bad error no row is left out.",
-        "--rejects 只能与 --on-bad skip 一起使用：--on-bad error 时不会略过任何行。",
-        "Add --on-bad skip, or leave --rejects out.",
-        "请加上 --on-bad skip，或去掉 --rejects。",
+    "cli.unmasking-damaged": Text(
+        "The record of unmasking {path} is damaged.",
+        "取消遮盖的记录 {path} 已损坏。",
+        "Restore it from a backup of the home.",
+        "请从主目录的备份恢复。",
     ),
-    "cli.run-unknown": Text(
-        "There is no run {run} in this home.", "本节点没有运行 {run}。", "See: psc runs list", "请查看：psc runs list"
+    "cli.output-twice": Text(
+        "--output and --rejects both name {file}.",
+        "--output 与 --rejects 都指定了 {file}。",
+        "Name two files.",
+        "请指定两个文件。",
     ),
+    "cli.export-what": Text(
+        "Nothing to export was named.",
+        "未指定要导出的内容。",
+        "Add --receipt FILE, --output FILE, or both.",
+        "请加 --receipt 文件、--output 文件，或两者。",
+    ),
+    "cli.result-missing": Text(
+        "No result was delivered to this node by run {run}.",
+        "运行 {run} 没有向本节点交付结果。",
+        "Only a run with output to both delivers one to the side that answers; see psc runs show.",
+        "只有结果归双方的运行才会向应答方交付；请查看 psc runs show。",
+    ),
+    "cli.receipt-file-missing": Text(
+        "There is no receipt file {file}.",
+        "找不到回执文件 {file}。",
+        "psc runs export RUN --receipt FILE writes one.",
+        "可用 psc runs export 运行 --receipt 文件 导出。",
+    ),
+    "cli.receipt-other-run": Text(
+        "The receipt stored for run {run} is that of run {other}.",
+        "运行 {run} 所存的回执属于运行 {other}。",
+        "The store was changed by something else than psc: restore the home from a backup.",
+        "存储被 psc 以外的程序改动：请从备份恢复主目录。",
+    ),
+    "cli.option-twice": Text("{option} names {name} twice.", "{option} 重复指定了 {name}。", "Name each once.", "每项只写一次。"),
     "cli.receipt-missing": Text(
         "Run {run} has no receipt: it ended as {status}.",
         "运行 {run} 没有回执：其结束状态为 {status}。",
@@ -102,8 +111,8 @@ _ERRORS: dict[str, Text] = {
         "这是 psc 的缺陷，请附上 psc version 的输出报告。",
     ),
     "cli.demo-server-died": Text(
-        "The demo's server ended before it listened (exit code {code}).",
-        "演示服务器在开始监听之前就退出了（退出码 {code}）。",
+        "The demo's server ended before it listened (exit code {exit}).",
+        "演示服务器在开始监听之前就退出了（退出码 {exit}）。",
         "Its log is {log}.",
         "日志见 {log}。",
     ),
@@ -115,6 +124,57 @@ _ERRORS: dict[str, Text] = {
         "演示行数须在 {low} 到 {high} 之间，不能是 {rows}。",
         "Set --rows.",
         "请设置 --rows。",
+    ),
+}
+
+_DOCTOR: dict[str, Text] = {
+    "cli.doctor-no-address": Text(
+        "{name} has no inbound port: it must dial here and wait.",
+        "{name} 没有入站端口：须由其主动连接本节点并等待。",
+        "Here: psc serve. There: psc serve --via with this node's name.",
+        "本方：psc serve。对方：psc serve --via 本节点名称。",
+    ),
+    "cli.doctor-certificate-ends": Text(
+        "It is valid until {until} only.",
+        "有效期仅至 {until}。",
+        "The partner's psc serve renews it by itself when it runs; a company certificate must be replaced by hand.",
+        "对方的 psc serve 运行时会自动更新；公司证书须手动更换。",
+    ),
+    "cli.doctor-clock": Text(
+        "The two clocks are {seconds} s apart.",
+        "双方时钟相差 {seconds} 秒。",
+        "Set both by NTP; beyond 5 minutes certificates are refused.",
+        "请双方用 NTP 校时；相差超过 5 分钟证书会被拒绝。",
+    ),
+    "cli.doctor-series": Text(
+        "The partner speaks {theirs}, this node {ours} (partner's psc {software}).",
+        "对方使用 {theirs}，本节点使用 {ours}（对方 psc {software}）。",
+        "Bring both sides to the same release of psc.",
+        "请将双方升级到同一版本的 psc。",
+    ),
+    "cli.doctor-protocols": Text(
+        "The partner's psc {software} does not run these protocols in our version: {protocols}.",
+        "对方的 psc {software} 不支持本方版本的协议：{protocols}。",
+        "Bring both sides to the same release of psc.",
+        "请将双方升级到同一版本的 psc。",
+    ),
+    "cli.doctor-rules": Text(
+        "The partner normalises keys by {theirs}, this node by {ours} (partner's psc {software}).",
+        "对方按 {theirs} 规范化键，本节点按 {ours}（对方 psc {software}）。",
+        "Bring both sides to the same release of psc; else equal customers would not match.",
+        "请将双方升级到同一版本的 psc，否则相同客户无法匹配。",
+    ),
+    "cli.doctor-number-metadata": Text(
+        "The metadata of phone numbers in {region} differ (partner's psc {software}).",
+        "双方 {region} 的电话号码元数据不同（对方 psc {software}）。",
+        "Bring both sides to the same version of the package phonenumbers.",
+        "请将双方的 phonenumbers 软件包升级到同一版本。",
+    ),
+    "cli.doctor-catalogue-empty": Text(
+        "{name} grants this node nothing today.",
+        "{name} 今天没有向本节点授予任何权限。",
+        "Ask for a signed agreement; on its side: psc agreement propose --with with this node's name, and --sign.",
+        "请索取已签署的协议；对方执行：psc agreement propose --with 本节点名称，并加 --sign。",
     ),
 }
 
@@ -135,32 +195,44 @@ _SENTENCES: dict[str, Text] = {
     "cli.trust-updated": Text("the same identity with a newer card", "身份不变，名片已更新"),
     "cli.trust-rotated": Text("a new identity, vouched for by the old one", "新身份，由旧身份担保"),
     "cli.trust-unchanged": Text("nothing: this card was pinned already", "无变化：该名片此前已固定"),
+    "cli.datasets-none": Text(
+        "No dataset is registered yet. See what a file holds: psc dataset check FILE --key phone=mobile:phone.",
+        "尚未登记数据集。先检查文件：psc dataset check 文件 --key phone=mobile:phone。",
+    ),
+    "cli.dataset-removed": Text(
+        "{name} is no longer registered; its file was not touched.", "{name} 已取消登记；其文件未被触及。"
+    ),
+    "cli.dataset-removed-agreements": Text(
+        "These agreements name it and grant nothing on it now: {ids}.", "以下协议涉及该数据集，现已不授予任何权限：{ids}。"
+    ),
+    "cli.rows-will-be-cut": Text(
+        "Some keys have up to {most} rows; of each key only the first {bound} can be released, and the partner sees that there "
+        "were more. Raise --max-rows-per-key if it should get all.",
+        "部分键多达 {most} 行；每个键只发布最先 {bound} 行，对方会看到还有更多行。若应全部发布，请提高 --max-rows-per-key。",
+    ),
+    "cli.agreements-none": Text(
+        "No agreement is stored. Owners propose: psc agreement propose. Partners import: psc agreement import FILE.",
+        "尚无协议。数据方起草：psc agreement propose。合作方导入：psc agreement import 文件。",
+    ),
+    "cli.agreement-draft-next": Text(
+        "It allows nothing until it is signed: psc agreement sign {id} --output FILE, then send the file to the partner.",
+        "签署前不授予任何权限：psc agreement sign {id} --output 文件，然后把文件发给合作方。",
+    ),
+    "cli.agreement-send-revocation": Text(
+        "Nothing more is answered under it here. Tell the partner: psc agreement show {id} --output FILE.",
+        "本节点不再依据该协议应答。请告知对方：psc agreement show {id} --output 文件。",
+    ),
+    "cli.runs-none": Text("No runs yet.", "尚无运行记录。"),
+    "cli.cancel-requested": Text("Run {run} was asked to stop.", "已请求停止运行 {run}。"),
     "cli.partners-none": Text(
         "No partner is pinned yet. Ask for a partner's card: psc trust CARD_FILE.",
         "尚未固定任何合作方。请向合作方索取名片：psc trust 名片文件。",
     ),
 }
 
-_LABELS: dict[str, tuple[str, str]] = {
-    "error": ("Error:", "错误："),
-    "node": ("node", "节点"),
-    "home": ("home", "主目录"),
-    "fingerprint": ("fingerprint", "指纹"),
-    "listen": ("listens at", "监听地址"),
-    "address": ("address", "地址"),
-    "address-none": ("– (no inbound port)", "–（无入站端口）"),
-    "file": ("file", "文件"),
-    "partner": ("partner", "合作方"),
-    "change": ("change", "变更"),
-    "trusted-at": ("trusted since", "信任起始"),
-    "series": ("wire contract", "通信协议"),
-    "protocols": ("protocols", "协议"),
-    "rules": ("key rules", "键规则"),
-    "number-metadata": ("number metadata", "号码元数据"),
-}
-
 TEXTS: dict[str, Text] = {
     **_ERRORS,
+    **_DOCTOR,
     **_SENTENCES,
-    **{f"cli.{name}": Text(en, zh) for name, (en, zh) in _LABELS.items()},
+    **{f"cli.{name}": Text(en, zh) for name, (en, zh) in LABELS.items()},
 }

@@ -99,12 +99,6 @@ _FILES: dict[str, Text] = {
         "Check that the object can still be read; a stream can be read only once.",
         "请确认该对象仍可读取；流只能读取一次。",
     ),
-    "data.source-changed": Text(
-        "The data of {dataset} ({file}) is not what was registered.",
-        "{dataset} 的数据（{file}）与登记时不同。",
-        "Register it again with 'psc dataset add'.",
-        "请用 psc dataset add 重新登记。",
-    ),
 }
 
 _CSV: dict[str, Text] = {
@@ -251,16 +245,16 @@ _KEYS: dict[str, Text] = {
         "请用两位大写地区代码，如 CN、HK、SG。",
     ),
     "data.bad-keys": Text(
-        "{file}: {count} of {total} rows have no usable key in {columns}:\n{table}\n",
-        "{file}：{total} 行中有 {count} 行在 {columns} 中没有可用的键：\n{table}\n",
-        "Mend the cells, or leave such rows out with --on-bad skip (--rejects FILE lists them).",
-        "请修正这些单元格，或用 --on-bad skip 跳过（--rejects 文件 会列出它们）。",
+        "{file}: {count} of {total} rows have no usable key in {columns}:\n{table}",
+        "{file}：{total} 行中有 {count} 行在 {columns} 中没有可用的键：\n{table}",
+        "\nMend the cells, or leave such rows out with --on-bad skip (--rejects FILE lists them).",
+        "\n请修正这些单元格，或用 --on-bad skip 跳过（--rejects 文件 会列出它们）。",
     ),
     "data.all-keys-bad": Text(
-        "{file}: none of the {total} rows has a usable key in {columns}:\n{table}\n",
-        "{file}：全部 {total} 行在 {columns} 中都没有可用的键：\n{table}\n",
-        "Check that this is the right column and the right kind.",
-        "请检查列和键类型是否选对。",
+        "{file}: none of the {total} rows has a usable key in {columns}:\n{table}",
+        "{file}：全部 {total} 行在 {columns} 中都没有可用的键：\n{table}",
+        "\nCheck that this is the right column and the right kind.",
+        "\n请检查列和键类型是否选对。",
     ),
     "data.check-report": Text(
         "{source}: {rows_total} rows, {rows_usable} with a usable key, {rejected_total} refused; "

@@ -155,11 +155,12 @@ class PumpChannel:
             until = time.monotonic() + self._limits.peer_silence_seconds
             while self._error is None and self._accepted < self._total and time.monotonic() < until:
                 self._changed.wait(until - time.monotonic())
-            failed, last, received = self._error is not None, self._total, self._whole
-            peer_closed = self._peer_total is not None
+            failed, left_over = self._error is not None, self._accepted < self._total
         try:
-            if not failed:
-                self._say_closing(last, received, once=peer_closed)
+            if not failed and left_over:
+                self._tell_abort(AbortCode.PEER_SILENT)
+            elif not failed:
+                self._say_closing()
         except (PscError, Interrupted):
             pass
         finally:
@@ -207,14 +208,14 @@ class PumpChannel:
             else:
                 return
 
-    def _say_closing(self, last: int, received: int, *, once: bool) -> None:
+    def _say_closing(self) -> None:
         def say() -> int:
-            return self._wire.push(last, (), received=received, closing=True)
+            return self._wire.push(self._total, (), received=self._whole, closing=True)
 
-        # A listener that has closed too may already be gone, and nothing is lost then.
-        accepted = say() if once else self._patience.call(say)
-        while accepted < last and not once and not self._over.is_set():
-            accepted = self._patience.call(say)
+        if self._peer_total is not None:
+            say()  # a listener that has closed too may already be gone, and nothing is lost then
+        else:
+            self._patience.call(say)
 
     def _worker(self, loop: Callable[[], None]) -> None:
         try:

@@ -129,6 +129,16 @@ def test_folder_of_csv_files_says_file_row_and_line(tmp_path: Path) -> None:
     assert [(Path(place.file).name, place.row, place.line) for place in places] == [("a.csv", 2, 3), ("b.csv", 2, 4)]
 
 
+def test_folders_that_cannot_be_read_whole(tmp_path: Path) -> None:
+    save(tmp_path / "d" / "a.parquet")
+    (tmp_path / "d" / "loop").symlink_to(tmp_path / "d")
+    fails(tmp_path / "d")
+    (tmp_path / "d" / "loop").unlink()
+    save(tmp_path / "elsewhere" / "b.parquet")
+    (tmp_path / "d" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert load(tmp_path / "d").table.num_rows == 4
+
+
 def test_folders_that_do_not_fit_together(tmp_path: Path) -> None:
     assert fails(tmp_path).code == "data.folder-empty"
     save(tmp_path / "m" / "a.parquet")

@@ -212,8 +212,7 @@ def test_every_code_that_is_raised_has_a_text() -> None:
         used |= set(re.findall(r'"(data\.[a-z0-9-]+)"', path.read_text()))
     known = set(texts.TEXTS)
     assert used <= known
-    unused = {code for code in known - used if not code.startswith("data.class.")}
-    assert unused <= {"data.source-changed"}  # of psc.node, which reads a registered dataset again
+    assert {code for code in known - used if not code.startswith("data.class.")} == set()
 
 
 def test_every_class_has_a_text() -> None:

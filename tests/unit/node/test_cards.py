@@ -97,8 +97,21 @@ def test_an_impossible_field_is_named(courier: Home, field: str, value: object, 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\xff", b"[]", b"null", b'"card"', b"{}", b'{"card": {}}', b"[" * 100_000, b'{"card": NaN, "signature": ""}', b"9" * 5000]
-    + [b'{"card": {"name": "\\ud800"}, "signature": "x"}', b'{"card": null, "signature": null}', b"x" * 300_000],
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"null",
+        b'"card"',
+        b"{}",
+        b'{"card": {}}',
+        b"[" * 100_000,
+        b'{"card": NaN, "signature": ""}',
+        b"9" * 5000,
+        b'{"card": {"name": "\\ud800"}, "signature": "x"}',
+        b'{"card": null, "signature": null}',
+        b"x" * 300_000,
+    ],
 )
 def test_what_is_no_card_is_a_usage_error(data: bytes) -> None:
     assert code_of(UsageError, lambda: SignedCard.parse(data, file="x")).code == "node.card-malformed"
@@ -112,7 +125,8 @@ def test_a_missing_part_is_named(courier: Home, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("earlier", {}), ("earlier", [1]), ("earlier", [{}] * 40), ("signature", 1), ("previous_signature", 1), ("more", 1)]
+    ("key", "value"),
+    [("earlier", {}), ("earlier", [1]), ("earlier", [{}] * 40), ("signature", 1), ("previous_signature", 1), ("more", 1)],
 )
 def test_a_wrong_part_is_a_usage_error(courier: Home, key: str, value: object) -> None:
     content = content_of(courier)
@@ -164,9 +178,14 @@ def test_nobody_can_continue_a_chain_without_its_key(courier: Home, merchant: Ho
     """A thief copies the courier's card and signs a "rotation" to itself with its own key only."""
     victim = own_card(courier)
     thief = merchant.identity
-    card = Card.model_validate_json(own_card(merchant).card.model_copy(update={"previous_identity": victim.card.identity}).canonical())
+    card = Card.model_validate_json(
+        own_card(merchant).card.model_copy(update={"previous_identity": victim.card.identity}).canonical()
+    )
     forged = sign_card(card, thief, before=victim, old=thief)
-    assert code_of(AuthenticationError, lambda: SignedCard.parse(forged.to_json().encode(), file="x")).code == "node.card-signature-wrong"
+    assert (
+        code_of(AuthenticationError, lambda: SignedCard.parse(forged.to_json().encode(), file="x")).code
+        == "node.card-signature-wrong"
+    )
 
 
 def test_a_card_follows_the_settings_and_is_always_newer(courier: Home) -> None:
@@ -182,4 +201,7 @@ def test_a_card_follows_the_settings_and_is_always_newer(courier: Home) -> None:
 def test_a_card_needs_its_own_identitys_signature(courier: Home) -> None:
     signed = own_card(courier)
     other = sign_card(signed.card, Identity.generate())
-    assert code_of(AuthenticationError, lambda: SignedCard.parse(other.to_json().encode(), file="x")).code == "node.card-signature-wrong"
+    assert (
+        code_of(AuthenticationError, lambda: SignedCard.parse(other.to_json().encode(), file="x")).code
+        == "node.card-signature-wrong"
+    )

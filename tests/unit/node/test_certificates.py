@@ -23,6 +23,7 @@ from tests.homes import befriend, code_of
 
 MINUTE = datetime.timedelta(minutes=1)
 DAY = datetime.timedelta(days=1)
+SIGNS_CERTIFICATES = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
 BOTH = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
@@ -82,7 +83,10 @@ def test_a_server_refuses_a_stranger(friends: tuple[Home, Home, Home], tmp_path:
         with pytest.raises(ssl.SSLError):
             handshake(dialling, tls_for(courier, None), tmp_path)
         assert identify(courier, dialling.certificate_pem) is None
-        assert code_of(AuthenticationError, lambda: examine(courier, dialling.certificate_pem)).code == "node.peer-certificate-unknown"
+        assert (
+            code_of(AuthenticationError, lambda: examine(courier, dialling.certificate_pem)).code
+            == "node.peer-certificate-unknown"
+        )
 
 
 def test_the_own_processes_reach_the_own_server(merchant: Home, tmp_path: Path) -> None:
@@ -165,9 +169,7 @@ def test_a_rotated_partner_is_nobody_until_its_card_is_trusted(friends: tuple[Ho
     assert peer.identity == courier.identity.public
 
 
-@pytest.mark.parametrize(
-    "pem", [b"", b"x", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", b"\xff" * 100]
-)
+@pytest.mark.parametrize("pem", [b"", b"x", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", b"\xff" * 100])
 def test_a_malformed_certificate_is_nobodys(merchant: Home, pem: bytes) -> None:
     assert identify(merchant, pem) is None
     assert code_of(AuthenticationError, lambda: examine(merchant, pem)).code == "node.peer-certificate-malformed"
@@ -193,7 +195,11 @@ def test_clocks_may_differ_by_five_minutes(friends: tuple[Home, Home, Home]) -> 
 
 
 def leaf_with(
-    issuer: KeyPair, names: list[x509.GeneralName], usages: tuple[x509.ObjectIdentifier, ...] = BOTH, days: int = 7, ca: bool = False
+    issuer: KeyPair,
+    names: list[x509.GeneralName],
+    usages: tuple[x509.ObjectIdentifier, ...] = BOTH,
+    days: int = 7,
+    ca: bool = False,
 ) -> KeyPair:
     """Issue a certificate of any shape."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -212,13 +218,7 @@ def leaf_with(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
     if ca:
-        flags = dict.fromkeys(
-            ["digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"]
-            + ["encipher_only", "decipher_only"],
-            False,
-        )
-        usage = x509.KeyUsage(key_cert_sign=True, crl_sign=True, **flags)
-        builder = builder.add_extension(usage, critical=True)
+        builder = builder.add_extension(SIGNS_CERTIFICATES, critical=True)
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     else:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -332,11 +332,6 @@ class Company:
 def company() -> Company:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "company root")])
-    flags = dict.fromkeys(
-        ["digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement"]
-        + ["encipher_only", "decipher_only"],
-        False,
-    )
     root = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -346,7 +341,7 @@ def company() -> Company:
         .not_valid_before(now() - 400 * DAY)
         .not_valid_after(now() + 4000 * DAY)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **flags), critical=True)
+        .add_extension(SIGNS_CERTIFICATES, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -378,9 +373,7 @@ def test_a_company_certificate_takes_the_place_of_the_own_one(
 
 
 @pytest.mark.parametrize("where", ["with the leaf", "with the authority"])
-def test_intermediate_authorities_are_found(
-    merchant: Home, courier: Home, company: Company, tmp_path: Path, where: str
-) -> None:
+def test_intermediate_authorities_are_found(merchant: Home, courier: Home, company: Company, tmp_path: Path, where: str) -> None:
     leaf = leaf_with(company.middle, dns("psc.courier.example"))
     if where == "with the leaf":
         company.install(courier, leaf, chain=company.middle.certificate_pem)
@@ -390,7 +383,9 @@ def test_intermediate_authorities_are_found(
     seen = tls_for(courier, None).certificate_pem
     assert examine(merchant, seen).name == "courier"
     if where == "with the authority":
-        assert examine(merchant, handshake(tls_for(courier, partner_named(courier, "merchant")), tls_for(merchant, None), tmp_path))
+        assert examine(
+            merchant, handshake(tls_for(courier, partner_named(courier, "merchant")), tls_for(merchant, None), tmp_path)
+        )
     else:
         assert identify(merchant, leaf.certificate_pem) is None  # without its intermediate nothing leads to the root
 
@@ -409,9 +404,7 @@ def test_two_nodes_under_one_company_authority_are_told_apart(
     assert identify(merchant, stranger.certificate_pem) is None
 
 
-def test_two_partners_with_one_certificate_name_are_refused(
-    merchant: Home, courier: Home, bank: Home, company: Company
-) -> None:
+def test_two_partners_with_one_certificate_name_are_refused(merchant: Home, courier: Home, bank: Home, company: Company) -> None:
     leaf = leaf_with(company.root, dns("psc.example"))
     company.install(courier, leaf)
     company.install(bank, leaf)
@@ -456,7 +449,11 @@ def other_issuer(company: Company, home: Home) -> None:
         (lambda c, h: c.install(h, leaf_with(c.root, dns("*.x.example"))), UsageError, "node.company-certificate-nameless"),
         (lambda c, h: c.install(h, leaf_with(c.root, dns("a.psc"))), UsageError, "node.company-certificate-nameless"),
         (lambda c, h: c.install(h, leaf_with(c.root, [])), UsageError, "node.company-certificate-nameless"),
-        (lambda c, h: c.install(h, leaf_with(c.root, dns("a.x"), days=-1)), AuthenticationError, "node.company-certificate-expired"),
+        (
+            lambda c, h: c.install(h, leaf_with(c.root, dns("a.x"), days=-1)),
+            AuthenticationError,
+            "node.company-certificate-expired",
+        ),
         (lambda c, h: c.install(h, leaf_with(c.middle, dns("a.x"))), UsageError, "node.company-certificate-issuer"),
         (lambda c, h: c.install(h, leaf_with(c.root, dns("a.x"), BOTH[:1])), UsageError, "node.company-certificate-issuer"),
         (other_issuer, UsageError, "node.company-certificate-issuer"),

@@ -41,9 +41,7 @@ def test_the_store_holds_no_row(courier: Home, tmp_path: Path) -> None:
         assert secret not in text
 
 
-def test_the_version_is_salted_and_follows_content_and_declaration(
-    courier: Home, merchant: Home, tmp_path: Path
-) -> None:
+def test_the_version_is_salted_and_follows_content_and_declaration(courier: Home, merchant: Home, tmp_path: Path) -> None:
     first = register_parcels(courier, tmp_path)
     assert register_parcels(courier, tmp_path, replace=True).version == first.version
     assert register_parcels(merchant, tmp_path).version != first.version
@@ -181,9 +179,7 @@ def test_a_changed_source_is_refused(courier: Home, tmp_path: Path) -> None:
     code_of(DataError, lambda: load_dataset(courier, "parcels"))
 
 
-def test_other_rules_or_number_metadata_are_refused(
-    courier: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_rules_or_number_metadata_are_refused(courier: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register_parcels(courier, tmp_path)
     monkeypatch.setattr(tables, "metadata_hash", lambda _region: "0" * 64)
     assert code_of(DataError, lambda: load_dataset(courier, "parcels")).code == "node.rules-changed"
@@ -192,9 +188,7 @@ def test_other_rules_or_number_metadata_are_refused(
     assert code_of(DataError, lambda: load_dataset(courier, "parcels")).code == "node.rules-changed"
 
 
-def test_every_released_cell_is_checked_at_registration(
-    courier: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_released_cell_is_checked_at_registration(courier: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "_CHECKED_AT_ONCE", 3)
     path = tmp_path / "x.csv"
     rows = [f"1380013800{n},{'ok' if n != 8 else '派送中'},{n}" for n in range(10)]
@@ -248,9 +242,7 @@ def test_a_table_without_rows_is_a_dataset_of_no_keys(courier: Home, tmp_path: P
         ({"name": "a b"}, "node.name-wrong"),
     ],
 )
-def test_wrong_declarations_are_usage_errors(
-    courier: Home, tmp_path: Path, options: dict[str, object], code: str
-) -> None:
+def test_wrong_declarations_are_usage_errors(courier: Home, tmp_path: Path, options: dict[str, object], code: str) -> None:
     assert code_of(UsageError, lambda: register_parcels(courier, tmp_path, **options)).code == code
     assert list_datasets(courier) == ()
 
@@ -269,9 +261,7 @@ def test_a_missing_column_is_a_data_error(courier: Home, tmp_path: Path, options
     assert "column" in error.fields
 
 
-def test_a_relative_source_is_found_from_anywhere(
-    courier: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_source_is_found_from_anywhere(courier: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pq.write_table(parcels_table(), tmp_path / "p.parquet")
     monkeypatch.chdir(tmp_path)
     record = add_dataset(courier, "p", source="p.parquet", keys=["phone=mobile:phone"])

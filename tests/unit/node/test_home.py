@@ -72,9 +72,7 @@ def test_the_working_directory_can_become_a_home(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("existing", [False, True])
 @pytest.mark.parametrize("step", range(8))
-def test_a_failure_at_any_step_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool, step: int
-) -> None:
+def test_a_failure_at_any_step_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool, step: int) -> None:
     target = tmp_path / "merchant"
     if existing:
         target.mkdir()
@@ -98,9 +96,7 @@ def test_a_failure_at_any_step_leaves_nothing(
 
 
 @pytest.mark.parametrize("existing", [False, True])
-def test_a_failure_of_the_last_move_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool
-) -> None:
+def test_a_failure_of_the_last_move_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool) -> None:
     target = tmp_path / "merchant"
     if existing:
         target.mkdir()
@@ -181,10 +177,8 @@ def test_a_folder_without_a_home_says_how_to_make_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file", ["", "store.db", "identity.pem"])
 @pytest.mark.parametrize("bits", [0o040, 0o004, 0o020, 0o001])
 def test_wide_permissions_are_refused_with_the_command_that_narrows_them(merchant: Home, file: str, bits: int) -> None:
-    if file == "" or file == "store.db":
-        path = merchant.path / file
-    else:
-        path = merchant.keys_folder(merchant.identity.public) / file
+    folder = merchant.path if file in ("", "store.db") else merchant.keys_folder(merchant.identity.public)
+    path = folder / file
     merchant.close()
     path.chmod(path.stat().st_mode & 0o777 | bits)
     error = code_of(StorageError, lambda: Home.open(merchant.path))
@@ -288,9 +282,13 @@ def test_a_store_that_another_holds_is_reported_after_the_wait(merchant: Home, m
 
 
 def test_an_exception_undoes_the_transaction_and_the_store_goes_on(merchant: Home) -> None:
-    with pytest.raises(KeyError), merchant.store.write() as db:
-        db.execute("INSERT INTO datasets (name, record) VALUES ('x', '{}')")
-        raise KeyError
+    def fail() -> None:
+        with merchant.store.write() as db:
+            db.execute("INSERT INTO datasets (name, record) VALUES ('x', '{}')")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
     with merchant.store.write() as db:
         assert db.execute("SELECT COUNT(*) FROM datasets").fetchone() == (0,)
 

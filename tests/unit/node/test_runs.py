@@ -46,9 +46,7 @@ def start(home: Home, run_id: str = RUN) -> RunRecord:
 def test_a_run_is_recorded_from_start_to_end(courier: Home) -> None:
     record = start(courier)
     assert (record.status, record.finished_at) == ("running", None)
-    done = finish_run(
-        courier, RUN, "finished", own_size=1024, partner_size=2048, bytes_sent=5, bytes_received=6, seconds=1.5
-    )
+    done = finish_run(courier, RUN, "finished", own_size=1024, partner_size=2048, bytes_sent=5, bytes_received=6, seconds=1.5)
     assert (done.status, done.own_size, done.partner_size, done.bytes_sent, done.seconds) == ("finished", 1024, 2048, 5, 1.5)
     assert done.finished_at is not None
     with Home.open(courier.path) as again:
@@ -66,7 +64,9 @@ def test_a_run_id_is_used_once(courier: Home) -> None:
     assert code_of(ReplayedError, lambda: start(courier)).code == "node.run-exists"
 
 
-@pytest.mark.parametrize("run_id", ["", "short", "../../../etc/passwd", "a" * 65, "abcdefgh/ijk", "abcdefgh\n", ".abcdefgh", "订单订单订单订单"])
+@pytest.mark.parametrize(
+    "run_id", ["", "short", "../../../etc/passwd", "a" * 65, "abcdefgh/ijk", "abcdefgh\n", ".abcdefgh", "订单订单订单订单"]
+)
 def test_an_id_that_could_not_be_a_file_name_is_refused(courier: Home, run_id: str) -> None:
     assert code_of(UsageError, lambda: start(courier, run_id)).code == "node.run-id-wrong"
 

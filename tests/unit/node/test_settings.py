@@ -35,7 +35,11 @@ def test_every_setting_stands_in_the_file_with_an_explanation(file: Path) -> Non
         if line and not line.startswith(("#", "[")):
             assert lines[number - 1].startswith("#"), line
     assert tomllib.loads(text)["limits"] == {}
-    opened = text.partition("\n[limits]\n")[2].replace("\n# ", "\n").removeprefix("# Bounds on what a partner may ask of this node at a time. Take the first # away to change one.")
+    opened = (
+        text.partition("\n[limits]\n")[2]
+        .replace("\n# ", "\n")
+        .removeprefix("# Bounds on what a partner may ask of this node at a time. Take the first # away to change one.")
+    )
     assert tomllib.loads(opened) == dataclasses.asdict(Limits())
 
 
@@ -121,9 +125,7 @@ def test_the_environment_wins(file: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("PSC_ADDRESS", "x", "node.setting-wrong"),
     ],
 )
-def test_a_wrong_variable_is_named(
-    file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, code: str
-) -> None:
+def test_a_wrong_variable_is_named(file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, code: str) -> None:
     monkeypatch.setenv(variable, value)
     error = code_of(UsageError, lambda: read_settings(file))
     assert (error.code, error.fields["place"]) == (code, variable)

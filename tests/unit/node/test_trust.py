@@ -47,9 +47,7 @@ def test_a_partner_cannot_have_our_name(merchant: Home, tmp_path: Path) -> None:
         assert code_of(UsageError, lambda: trust(merchant, own_card(other))).code == "node.name-own"
 
 
-def test_another_identity_under_a_known_name_is_an_identity_that_changed(
-    merchant: Home, courier: Home, tmp_path: Path
-) -> None:
+def test_another_identity_under_a_known_name_is_an_identity_that_changed(merchant: Home, courier: Home, tmp_path: Path) -> None:
     trust(merchant, own_card(courier))
     with Home.create(tmp_path / "x", "courier") as other:
         error = code_of(AuthenticationError, lambda: trust(merchant, own_card(other)))

@@ -63,12 +63,14 @@ REQUEST = RunRequest(
     agreement="d" * 64,
 )
 
+UNUSED = Usage()
+
 
 def ask(
     request: RunRequest = REQUEST,
     views: tuple[AgreementView, ...] = (VIEW,),
     facts: DatasetFacts | None = FACTS,
-    usage: Usage = Usage(),
+    usage: Usage = UNUSED,
     now: datetime = NOW,
     known: bool = True,
 ) -> Allow | Deny:

@@ -1,0 +1,110 @@
+"""Whole runs of ``psc match`` and ``psc count`` between two processes over mutual TLS on the loopback interface.
+
+``python -m benchmarks.macro.match [--rows 100000 1000000] [--runs 3] [--output FILE]`` makes two homes with the command line
+alone, serves the courier (Parquet) and runs the merchant (CSV in, CSV out). It prints, for each size and operation, medians
+of wall seconds, CPU seconds and peak memory of each party, bytes each way, and the plan's estimate beside them; with
+``--output`` it appends one JSON line a run. Both parties share this machine's cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+from benchmarks.micro.crypto import machine
+
+from psc.testing.companies import Companies
+from psc.testing.madeup import PARCEL_PHONE
+
+_LIMITS = ("--runs-per-day", 1000)
+
+
+def tables(rows: int) -> tuple[pa.Table, pa.Table]:
+    """Return two tables of ``rows`` distinct clean mobiles that share every second one, the second with a status."""
+    phones = [f"1{30 + n % 10}{(n * 7919) % 10**8:08d}" for n in range(rows + rows // 2)]
+    orders = pa.table({"order": range(rows), "phone": phones[:rows]})
+    parcels = pa.table({PARCEL_PHONE: phones[rows // 2 :], "status": ["signed"] * rows})
+    return orders, parcels
+
+
+def measured(companies: Companies, server: psutil.Process, operation: str, table: Path, plan: dict[str, Any]) -> dict[str, Any]:
+    """Run one operation and return its figures."""
+    Path(f"/proc/{server.pid}/clear_refs").write_text("5")  # start the peak of resident memory anew
+    before = server.cpu_times()
+    options: list[object] = ["--json"]
+    if operation == "match":
+        options += ["--want", "status", "--output", companies.folder / "out.csv", "--force"]
+    begin = time.perf_counter()
+    result = companies.ask(operation, table, "phone", *options).json()
+    wall = time.perf_counter() - begin
+    after = server.cpu_times()
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    stats = result["stats"]
+    return {
+        "wall_seconds": wall,
+        "run_seconds": stats["seconds"],
+        "initiator_cpu_seconds": stats["cpu_seconds"],
+        "responder_cpu_seconds": after.user + after.system - before.user - before.system,
+        "initiator_peak_rss_bytes": stats["peak_rss_bytes"],
+        "responder_peak_rss_bytes": peak * 1024,
+        "bytes_sent": stats["bytes_sent"],
+        "bytes_received": stats["bytes_received"],
+        "plan_seconds": plan["seconds"],
+        "plan_bytes_sent": plan["bytes_sent"],
+        "plan_bytes_received": plan["bytes_received"],
+    }
+
+
+def benchmark(rows: int, runs: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the operation and figures of every run at one size."""
+    with tempfile.TemporaryDirectory() as name, Companies(Path(name)) as companies:
+        orders, parcels = tables(rows)
+        pacsv.write_csv(orders, companies.folder / "orders.csv")
+        pq.write_table(parcels, companies.folder / "parcels.parquet")
+        companies.found()
+        companies.grant(
+            companies.folder / "parcels.parquet", f"phone={PARCEL_PHONE}:phone", ["status:text:16"], options=_LIMITS
+        )
+        server = psutil.Process(companies.serve())
+        for operation in ("match", "count"):
+            table = companies.folder / "orders.csv"
+            want = ["--want", "status"] if operation == "match" else []
+            plan = companies.ask(operation, table, "phone", *want, "--dry-run", "--json").json()
+            for _ in range(runs):
+                yield operation, measured(companies, server, operation, table, plan)
+
+
+def main() -> None:
+    """Run the benchmark from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    for rows in options.rows:
+        samples: dict[str, list[dict[str, Any]]] = {}
+        for operation, figures in benchmark(rows, options.runs):
+            samples.setdefault(operation, []).append(figures)
+            if options.output is not None:
+                line = {"benchmark": "macro.match", "operation": operation, "rows": rows, **machine(), **figures}
+                with options.output.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+        for operation, found in samples.items():
+            print(f"{operation} {rows:,} x {rows:,}, median of {len(found)}")
+            for key in found[0]:
+                print(f"  {key:28} {statistics.median(sample[key] for sample in found):,.2f}")
+
+
+if __name__ == "__main__":
+    main()
