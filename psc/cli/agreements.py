@@ -50,6 +50,7 @@ def register(app: typer.Typer) -> None:
         sub,
         "propose",
         say("Draft an agreement on an own dataset; --sign makes it a grant", "就自有数据集起草协议；加 --sign 即成授权"),
+        epilog="psc agreement propose --with merchant --dataset parcels --allow match,count --release status --purpose P --sign",
     )(propose)
     command(
         sub, "sign", say("Sign: as owner that makes a grant, as partner it co-signs", "签署：数据方签署即授权，合作方为会签")

@@ -44,7 +44,12 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     sub = group(app, "dataset", say("Tables that this node answers questions about", "本节点用于应答的数据表"))
     command(sub, "check", say("See what the key cells of a file are, before any partner exists", "检查文件中的键单元格"))(check)
-    command(sub, "add", say("Register a dataset at a frozen version", "登记数据集并固定其版本"))(add)
+    command(
+        sub,
+        "add",
+        say("Register a dataset at a frozen version", "登记数据集并固定其版本"),
+        epilog="psc dataset add parcels --source parcels.parquet --key phone=mobile:phone --release status:text:16",
+    )(add)
     command(sub, "list", say("List the registered datasets", "列出已登记的数据集"))(list_all)
     command(sub, "show", say("Show one dataset", "显示一个数据集"))(show)
     command(sub, "remove", say("Forget a dataset; its file is not touched", "移除数据集登记；不触及其文件"))(remove)

@@ -72,9 +72,7 @@ class _Expected:
 
 def register(app: typer.Typer) -> None:
     """Add this command to the command line."""
-    command(
-        app, "demo", say("Run the main job on made-up data: two nodes, mutual TLS, checked answers", "用虚构数据演示主要流程")
-    )(demo)
+    command(app, "demo", say("Run the main job on made-up data and check the answers", "用虚构数据演示主要流程并核对答案"))(demo)
 
 
 def demo(

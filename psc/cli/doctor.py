@@ -75,7 +75,7 @@ def register(app: typer.Typer) -> None:
     command(
         app,
         "doctor",
-        say("Check everything between this node and a partner: port, TLS, clock, versions", "检查与合作方之间的各环节"),
+        say("Check port, TLS, clock and versions towards a partner", "检查与合作方之间的端口、TLS、时钟和版本"),
     )(doctor)
 
 
@@ -117,7 +117,7 @@ def _examine(node: Node, name: str) -> Iterator[Check]:
         if not reached:
             return
     else:
-        yield _warned("port", "no-address", name=pinned.name)
+        yield _ok("port-dialled", name=pinned.name)
     try:
         partner = node.connect(name)
     except PscError as error:
@@ -270,7 +270,7 @@ def _catalogue(catalogue: Catalogue, name: str) -> Check:
 
 
 def _ok(name: str, /, **fields: object) -> Check:
-    return Check(name.removesuffix("-pinned"), "ok", label(f"doctor-{name}-ok", **fields))
+    return Check(name.removesuffix("-pinned").removesuffix("-dialled"), "ok", label(f"doctor-{name}-ok", **fields))
 
 
 def _warned(name: str, text: str, /, **fields: object) -> Check:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psc.cli.show import bullets, bytes_text, facts, label, number_text, preview, seconds_text
+from psc.cli.show import bullets, bytes_text, facts, label, number_text, preview, seconds_text, wraps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -89,6 +89,8 @@ def result_shown(
     shown: list[RenderableType] = [facts(rows, title=f"{plan.request.OPERATION} {plan.partner}/{plan.dataset}")]
     if table is not None and table.num_rows:
         shown += ["", _first_rows(table, columns)]
+        if output is None:
+            shown.append(wraps(label("output-hint")))
     return [*shown, *learned(result.leakage, {"initiator": own_name, "responder": plan.partner}, future=False)]
 
 

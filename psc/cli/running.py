@@ -79,13 +79,23 @@ DryRunOption = Annotated[
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help=say("Replace files that exist", "覆盖已存在的文件"))]
 
+_EXAMPLE = "psc {operation} courier/parcels --input orders.csv --key phone=mobile {more}--purpose delivery-reconciliation"
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     command(
-        app, "match", say("Find which own rows match, with the partner's released columns", "找出匹配的本方行及对方发布的列")
+        app,
+        "match",
+        say("Find which own rows match, with the partner's released columns", "找出匹配的本方行及对方发布的列"),
+        epilog=_EXAMPLE.format(operation="match", more="--want status --output matched.parquet "),
     )(match)
-    command(app, "count", say("Count the common keys, and nothing else", "只统计共同键的个数"))(count)
+    command(
+        app,
+        "count",
+        say("Count the common keys, and nothing else", "只统计共同键的个数"),
+        epilog=_EXAMPLE.format(operation="count", more=""),
+    )(count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,15 +62,13 @@ def list_all(
     if not records:
         cli.answer(document, wraps(label("runs-none")))
         return
-    columns = [label(name) for name in ("run", "started", "direction", "what", "status", "moved", "time")]
+    columns = [label(name) for name in ("run", "started-utc", "what", "status", "time")]
     rows = []
     for record in records:
-        arrow = label(f"direction-{record.direction}", partner=record.partner)
-        status_cell = label(f"run-{record.status}") + (f" ({record.code})" if record.code else "")
-        moved = bytes_text(record.bytes_sent + record.bytes_received)
-        what = f"{record.operation} {record.dataset}"
-        rows.append([record.run_id, record.started_at, arrow, what, status_cell, moved, seconds_text(record.seconds)])
-    cli.answer(document, listing(columns, rows, right=columns[-2:]))
+        what = label(f"run-line-{record.direction}", operation=record.operation, partner=record.partner, dataset=record.dataset)
+        started = record.started_at[:16].replace("T", " ")
+        rows.append([record.run_id, started, what, label(f"run-{record.status}"), seconds_text(record.seconds)])
+    cli.answer(document, listing(columns, rows, right=columns[-1:], whole=columns[:1]))
 
 
 def show(

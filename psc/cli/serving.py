@@ -79,7 +79,8 @@ def _stop_signal(cli: Cli) -> threading.Event:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        cli.note(label("draining"))
+        if sys.stderr.isatty():  # else it would stand between the lines of the log
+            cli.note(label("draining"))
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask)

@@ -69,7 +69,12 @@ def facts(rows: Iterable[tuple[str, RenderableType]], *, title: str | None = Non
 
 
 def listing(
-    columns: Sequence[str], rows: Iterable[Sequence[RenderableType]], *, title: str | None = None, right: Iterable[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[RenderableType]],
+    *,
+    title: str | None = None,
+    right: Iterable[str] = (),
+    whole: Iterable[str] = (),
 ) -> RenderableType:
     """Return a table with a header.
 
@@ -78,10 +83,11 @@ def listing(
         rows: cells, as many in a row as there are columns.
         title: stands above the table.
         right: headers of columns that are set to the right, as numbers are.
+        whole: headers of columns whose cells are never broken over lines, as ids must not be.
     """
     table = _table()
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in whole)
     for row in rows:
         table.add_row(*row)
     return _titled(table, title)

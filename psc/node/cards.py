@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field
 
-from psc.errors import AuthenticationError, UsageError
+from psc.errors import AuthenticationError, StorageError, UsageError
 from psc.node.authority import CertificateError, parse_chain, tls_name_of
 from psc.node.fields import IdentityKey, NodeName, Timestamp
 from psc.node.files import storage_errors
@@ -23,7 +23,7 @@ from psc.node.settings import check_address
 from psc.node.signed import FormatError, document_of, dump, load_object, text_of
 from psc.types import Document
 
-__all__ = ["Card", "SignedCard", "card_from_file", "sign_card"]
+__all__ = ["Card", "SignedCard", "card_from_file", "card_from_store", "sign_card"]
 
 _CHAIN_MAX = 32
 _REQUIRED = frozenset({"card", "signature"})
@@ -119,6 +119,19 @@ def sign_card(card: Card, identity: Identity, *, before: SignedCard | None = Non
         return SignedCard(card, signature, None, before.introduction())
     chain = before.introduction() or (SignedCard(before.card, before.signature),)
     return SignedCard(card, signature, old.sign(card), chain)
+
+
+def card_from_store(text: str) -> SignedCard:
+    """Read and check a card that the store holds.
+
+    Raises:
+        StorageError: it is not a card any more: the store was damaged.
+        AuthenticationError: a signature does not verify: it was edited.
+    """
+    try:
+        return SignedCard.parse(text.encode(), file="store.db")
+    except UsageError as error:
+        raise StorageError("node.store-damaged", path="store.db", problem=f"Card: {error.fields['where']}") from None
 
 
 def card_from_file(path: Path) -> SignedCard:

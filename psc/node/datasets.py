@@ -29,6 +29,7 @@ from psc.node.records import (
     RegisteredValue,
 )
 from psc.node.specs import parse_group, parse_key, parse_release, parse_value
+from psc.node.store import stored_document
 from psc.node.tables import LoadedDataset, Survey, read_dataset, survey
 
 __all__ = ["add_dataset", "find_dataset", "get_dataset", "list_datasets", "load_dataset", "remove_dataset"]
@@ -111,14 +112,14 @@ def list_datasets(home: Home) -> tuple[DatasetRecord, ...]:
     """Return every registered dataset, by name."""
     with home.store.read() as db:
         rows = db.execute("SELECT record FROM datasets ORDER BY name").fetchall()
-    return tuple(DatasetRecord.parse(row[0].encode()) for row in rows)
+    return tuple(stored_document(DatasetRecord, row[0]) for row in rows)
 
 
 def find_dataset(home: Home, name: str) -> DatasetRecord | None:
     """Return a dataset by name, or None."""
     with home.store.read() as db:
         row = db.execute("SELECT record FROM datasets WHERE name = ?", (name,)).fetchone()
-    return None if row is None else DatasetRecord.parse(row[0].encode())
+    return None if row is None else stored_document(DatasetRecord, row[0])
 
 
 def get_dataset(home: Home, name: str) -> DatasetRecord:

@@ -6,7 +6,7 @@ import sqlite3
 from datetime import timedelta
 
 from psc.node.authority import new_authority, tls_name_of
-from psc.node.cards import Card, SignedCard, sign_card
+from psc.node.cards import Card, SignedCard, card_from_store, sign_card
 from psc.node.certificates import own_authority
 from psc.node.clock import now, parse_timestamp, timestamp
 from psc.node.files import remove_tree
@@ -91,7 +91,7 @@ def _own_signed(home: Home) -> SignedCard:
 
 def _read_own(db: sqlite3.Connection) -> SignedCard:
     text = db.execute("SELECT card FROM cards WHERE own = 1 AND current = 1").fetchone()[0]
-    return SignedCard.parse(text.encode(), file="store")
+    return card_from_store(text)
 
 
 def _later_than(card: Card) -> str:

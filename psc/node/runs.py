@@ -18,6 +18,7 @@ from psc.errors import ReplayedError, UsageError
 from psc.node.clock import now, timestamp
 from psc.node.fields import NodeName, RunId, Timestamp, check_run_id
 from psc.node.home import Home
+from psc.node.store import stored_document
 from psc.types import Document, OperationName
 
 __all__ = [
@@ -169,7 +170,7 @@ def list_runs(home: Home, *, limit: int | None = None, status: RunStatus | None 
             "SELECT record FROM runs WHERE ?1 IS NULL OR status = ?1 ORDER BY started_at DESC, rowid DESC LIMIT ?2",
             (status, -1 if limit is None else limit),
         ).fetchall()
-    return tuple(RunRecord.parse(row[0].encode()) for row in rows)
+    return tuple(stored_document(RunRecord, row[0]) for row in rows)
 
 
 def request_cancel(home: Home, run_id: str) -> RunRecord:
@@ -258,7 +259,7 @@ def mark_interrupted(home: Home) -> tuple[RunRecord, ...]:
     with home.store.write() as db:
         rows = db.execute("SELECT record FROM runs WHERE status = 'running'").fetchall()
         for row in rows:
-            record = RunRecord.parse(row[0].encode())
+            record = stored_document(RunRecord, row[0])
             if not _alive(record.process):
                 update = {"status": "failed", "code": "node.run-interrupted", "finished_at": timestamp(now())}
                 ended.append(_write(db, record.model_copy(update=update)))
@@ -269,7 +270,7 @@ def _read(db: sqlite3.Connection, run_id: str) -> RunRecord:
     row = db.execute("SELECT record FROM runs WHERE run_id = ?", (run_id,)).fetchone()
     if row is None:
         raise UsageError("node.run-unknown", run_id=run_id[:64])
-    return RunRecord.parse(row[0].encode())
+    return stored_document(RunRecord, row[0])
 
 
 def _write(db: sqlite3.Connection, record: RunRecord) -> RunRecord:

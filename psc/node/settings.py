@@ -58,6 +58,12 @@ def _listen(value: str) -> str:
     return check_address(value, lowest_port=0)
 
 
+def _region(value: str) -> str:
+    if re.fullmatch("[A-Z]{2}", value) is None:
+        raise ValueError("two capital letters are needed, such as CN")
+    return value
+
+
 class TlsSettings(BaseModel):
     """Certificates of a company CA; all empty: the node's own authority issues short-lived ones."""
 
@@ -76,7 +82,7 @@ class Settings(BaseSettings):
     name: NodeName
     listen: Annotated[str, AfterValidator(_listen)] = DEFAULT_LISTEN
     address: Annotated[str, AfterValidator(check_address)] = ""
-    region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] = "CN"
+    region: Annotated[str, AfterValidator(_region)] = "CN"
     language: Literal["", "en", "zh"] = ""
     tls: TlsSettings = TlsSettings()
     limits: Limits = Field(default_factory=Limits)

@@ -15,11 +15,15 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
-from psc.errors import StorageError
+from psc.errors import MalformedMessageError, StorageError
 from psc.node.files import check_private, storage_errors
+from psc.types import Document
 
-__all__ = ["SCHEMA_VERSION", "Store"]
+__all__ = ["SCHEMA_VERSION", "Store", "stored_document"]
+
+D = TypeVar("D", bound=Document)
 
 SCHEMA_VERSION = 1
 """The layout of the home that this release writes. An older home is brought up to it, a newer one is refused."""
@@ -186,6 +190,19 @@ class Store:
         found = db.execute("PRAGMA user_version").fetchone()[0]
         if found > SCHEMA_VERSION:
             raise StorageError("node.home-newer", path=str(self._path.parent), found=found, known=SCHEMA_VERSION)
+
+
+def stored_document(kind: type[D], text: str) -> D:
+    """Return a document that the store holds.
+
+    Raises:
+        StorageError: it is not one any more: the store was damaged or edited.
+    """
+    try:
+        return kind.parse(text.encode())
+    except MalformedMessageError as error:
+        problem = f"{kind.__name__}: {error.fields.get('where', 'size')}"
+        raise StorageError("node.store-damaged", path="store.db", problem=problem) from None
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from psc.errors import AuthenticationError, UsageError
-from psc.node.cards import Card, SignedCard, card_from_file
+from psc.node.cards import Card, SignedCard, card_from_file, card_from_store
 from psc.node.clock import now, parse_timestamp, timestamp
 from psc.node.home import Home
 
@@ -143,7 +143,7 @@ def _change(signed: SignedCard, rows: Mapping[str, _Row], owners: set[str]) -> L
             raise AuthenticationError("node.identity-changed", name=new.name, identity=new.fingerprint)
     if not owners:
         return "new"
-    pinned = SignedCard.parse(current[next(iter(owners))][4].encode(), file="store")
+    pinned = card_from_store(current[next(iter(owners))][4])
     if new.identity == pinned.card.identity:
         if new == pinned.card:
             return "unchanged"
@@ -159,7 +159,7 @@ def _check_tls_name(new: Card, rows: Mapping[str, _Row], owners: set[str]) -> No
     """Refuse a name in certificates that another pinned party has: under one company CA the two could not be told apart."""
     for row in rows.values():
         if row[3] and row[1] not in owners:
-            other = SignedCard.parse(row[4].encode(), file="store").card
+            other = card_from_store(row[4]).card
             if other.tls_name == new.tls_name:
                 raise UsageError("node.tls-name-taken", name=new.name, tls_name=new.tls_name, other=other.name)
 
@@ -200,7 +200,7 @@ def all_parties(home: Home) -> tuple[Partner, ...]:
     found = []
     for identity, party, own, current, text, at in rows:
         if current:
-            signed = SignedCard.parse(text.encode(), file=f"store ({identity[:8]})")
+            signed = card_from_store(text)
             identities = tuple(dict.fromkeys([*history.get(party, ()), *signed.identities]))
             found.append(Partner(party, signed.card.name, identity, signed.card, identities, at, own=bool(own)))
     return tuple(found)

@@ -128,12 +128,6 @@ _ERRORS: dict[str, Text] = {
 }
 
 _DOCTOR: dict[str, Text] = {
-    "cli.doctor-no-address": Text(
-        "{name} has no inbound port: it must dial here and wait.",
-        "{name} 没有入站端口：须由其主动连接本节点并等待。",
-        "Here: psc serve. There: psc serve --via with this node's name.",
-        "本方：psc serve。对方：psc serve --via 本节点名称。",
-    ),
     "cli.doctor-certificate-ends": Text(
         "It is valid until {until} only.",
         "有效期仅至 {until}。",

@@ -311,7 +311,7 @@ def parties(
             "parcels",
             source=folder / "parcels.parquet",
             keys=[f"phone={PARCEL_PHONE}:phone"],
-            release=["status:text:16", "fee:int64"],
+            release=["status:text:40", "fee:int64"],
             max_rows_per_key=rows_per_key,
             runs_per_day=100_000,
         )
