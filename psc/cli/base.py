@@ -194,13 +194,15 @@ class Boundary(TyperGroup):
             return ExitCode.OK
         except Exception as error:  # noqa: BLE001  (the last line of defence: a bug is told in one line)
             return _bug(error, as_json=as_json)
+        if code == ExitCode.CANCELLED:  # Typer turns Ctrl-C into this
+            return _fail("cli.interrupted", {}, ExitCode.CANCELLED, as_json=as_json)
         return code if isinstance(code, int) else ExitCode.OK
 
 
 def _usage(error: typer.TyperException, *, as_json: bool) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "psc"
-    fields = {"problem": error.format_message().rstrip("."), "command": f"{path} --help"}
+    fields = {"problem": error.format_message().replace("Value error, ", "").rstrip("."), "command": f"{path} --help"}
     return _fail("cli.usage", fields, ExitCode.USAGE, as_json=as_json)
 
 

@@ -177,15 +177,19 @@ def check_new_file(path: Path, *, force: bool) -> None:
         UsageError: it exists and ``force`` is off.
         StorageError: it is a folder, or its folder does not exist or cannot be written.
     """
-    import os
+    import tempfile
 
     folder = path.parent
     if path.is_dir():
         raise StorageError("data.output-is-folder", file=str(path))
     if not folder.is_dir():
         raise StorageError("data.output-folder-missing", file=str(path), folder=str(folder))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError("data.output-not-writable", file=str(path), folder=str(folder))
+    try:
+        # Permissions alone do not tell: a mount may be read-only, full, or no place for files at all.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError:
+        raise StorageError("data.output-not-writable", file=str(path), folder=str(folder)) from None
     if path.exists() and not force:
         raise UsageError("cli.output-exists", file=str(path))
 

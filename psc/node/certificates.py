@@ -152,20 +152,32 @@ def _own_leaf(home: Home, moment: datetime) -> tuple[KeyPair, bytes, str]:
     folder = home.keys_folder(identity)
     authority_pem, tls_name = read_private(folder / "authority.pem"), tls_name_of(identity)
     file = folder / "leaf.pem"
-    if file.is_file():
-        stored = _split(read_private(file))
-        if leaf_is_fresh(stored, authority_pem, tls_name, moment):
-            return stored, authority_pem, tls_name
+    leaf = _stored_leaf(file, authority_pem, tls_name, moment)
+    if leaf is None:
+        # Under the store's lock, so that all processes of the node show one leaf: sessions bind its digest.
+        with home.store.write():
+            leaf = _stored_leaf(file, authority_pem, tls_name, moment) or _renew(file, authority_pem, tls_name, moment)
+    return leaf, authority_pem, tls_name
+
+
+def _stored_leaf(file: Path, authority_pem: bytes, tls_name: str, moment: datetime) -> KeyPair | None:
+    if not file.is_file():
+        return None
+    stored = _split(read_private(file))
+    return stored if leaf_is_fresh(stored, authority_pem, tls_name, moment) else None
+
+
+def _renew(file: Path, authority_pem: bytes, tls_name: str, moment: datetime) -> KeyPair:
+    key_pem = read_private(file.with_name("authority-key.pem"))
     try:
-        leaf = issue_leaf(KeyPair(authority_pem, read_private(folder / "authority-key.pem")), tls_name, moment)
+        leaf = issue_leaf(KeyPair(authority_pem, key_pem), tls_name, moment)
     except CertificateError as error:
         if error.reason == "expired":
             raise AuthenticationError("node.authority-expired") from None
-        raise StorageError("node.key-damaged", path=str(folder / "authority.pem")) from None
-    # Certificate and key in one file: they are replaced together, or not at all. Two processes that renew at once
-    # each go on with their own, both good.
+        raise StorageError("node.key-damaged", path=str(file.with_name("authority.pem"))) from None
+    # Certificate and key in one file: they are replaced together, or not at all.
     write_private(file, leaf.certificate_pem + leaf.key_pem)
-    return leaf, authority_pem, tls_name
+    return leaf
 
 
 def _split(pem: bytes) -> KeyPair:

@@ -78,27 +78,8 @@ def add_dataset(
     before = find_dataset(home, name)
     if before is not None and not replace:
         raise UsageError("node.dataset-exists", name=name)
-    declared = _declared(keys, release, values, groups)
-    region = home.settings.region
-    draft = DatasetRecord(
-        name=name,
-        source=_absolute(source),
-        keys=declared[0],
-        release=declared[1],
-        values=declared[2],
-        groups=declared[3],
-        max_rows_per_key=max_rows_per_key,
-        on_bad=on_bad,
-        region=region,
-        rules=RULES_ID,
-        number_metadata=metadata_hash(region),
-        # The salt of a replaced dataset goes on, so that the same content has the same version again.
-        salt=before.salt if before is not None else secrets.token_hex(32),
-        version="0" * 64,
-        row_count=0,
-        most_rows_per_key=0,
-        counts=(KeyCount(keys=(), count=0, rows_rejected=0),),
-        registered_at=timestamp(now()),
+    draft = _draft(
+        name, _absolute(source), _declared(keys, release, values, groups), max_rows_per_key, on_bad, home.settings.region, before
     )
     record = _surveyed(draft, survey(draft, rejects=Path(rejects) if rejects is not None else None))
     with home.store.write() as db:
@@ -202,6 +183,38 @@ def _declared(keys: Sequence[str], release: Sequence[str], values: Sequence[str]
             if names.count(label) > 1:
                 raise UsageError("node.spec-twice", option=what, name=label)
     return found_keys, found_release, found_values, found_groups
+
+
+def _draft(
+    name: str,
+    source: str,
+    declared: _Declared,
+    max_rows_per_key: int,
+    on_bad: Literal["error", "skip"],
+    region: str,
+    before: DatasetRecord | None,
+) -> DatasetRecord:
+    """Return the record before anything is counted."""
+    return DatasetRecord(
+        name=name,
+        source=source,
+        keys=declared[0],
+        release=declared[1],
+        values=declared[2],
+        groups=declared[3],
+        max_rows_per_key=max_rows_per_key,
+        on_bad=on_bad,
+        region=region,
+        rules=RULES_ID,
+        number_metadata=metadata_hash(region),
+        # The salt of a replaced dataset goes on, so that the same content has the same version again.
+        salt=before.salt if before is not None else secrets.token_hex(32),
+        version="0" * 64,
+        row_count=0,
+        most_rows_per_key=0,
+        counts=(KeyCount(keys=(), count=0, rows_rejected=0),),
+        registered_at=timestamp(now()),
+    )
 
 
 def _absolute(source: str | os.PathLike[str]) -> str:

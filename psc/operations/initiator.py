@@ -179,6 +179,8 @@ class Asking:
         tracker.stage("computing")
         output = self._receive(plan, hello, accept, session, tracker, cancel)
         tracker.stage("finishing")
+        # Before the receipt: released rows that do not decode end the run on both sides, unsigned.
+        released = _released(hello, output)
         receipt = receipt_of_run(hello, accept, identity, session.transcripts())
         mine, theirs = session.exchange_receipt(receipt)
         signed = SignedReceipt(receipt, mine, theirs)
@@ -187,7 +189,7 @@ class Asking:
         refusal = too_small(plan, common or 0)
         if refusal is not None:
             raise refusal
-        return _result(plan, hello, accept, output, signed, clock.stats(channel))
+        return _result(plan, hello, accept, output, released, signed, clock.stats(channel))
 
     def _receive(
         self, plan: Plan, hello: Hello, accept: Accept, session: Session, tracker: Tracker, cancel: Cancel
@@ -202,11 +204,21 @@ class Asking:
         return drive(matching, session, on_work=tracker.add, check=cancel.check)
 
 
+def _released(hello: Hello, output: dh_psi.Intersection | dh_psi_count.Count) -> ReleasedRows | None:
+    if isinstance(output, dh_psi_count.Count) or output.rows is None:
+        return None
+    rows, layout = output.rows, RowLayout(hello.released)
+    count = len(rows.items)
+    cut = layout.cut_flags(rows.payloads, count)
+    return ReleasedRows(rows.items, rows.counters, layout.decode(rows.payloads, count), cut)
+
+
 def _result(
     plan: Plan,
     hello: Hello,
     accept: Accept,
     output: dh_psi.Intersection | dh_psi_count.Count,
+    released: ReleasedRows | None,
     signed: SignedReceipt,
     stats: RunStats,
 ) -> Result:
@@ -215,13 +227,8 @@ def _result(
         return CountResult(hello.run_id, output.common or 0, signed, stats, leakage)
     if plan.own is None:
         raise LocalProtocolError("operations.plan-used")
-    keyed, released, cut_keys = plan.own.keyed, None, 0
-    if output.rows is not None:
-        layout, count = RowLayout(hello.released), len(output.rows.items)
-        cut = layout.cut_flags(output.rows.payloads, count)
-        columns = layout.decode(output.rows.payloads, count)
-        released = ReleasedRows(output.rows.items, output.rows.counters, columns, cut)
-        cut_keys = len(np.unique(output.rows.items[cut]))
+    keyed = plan.own.keyed
+    cut_keys = 0 if released is None else len(np.unique(released.items[released.cut]))
     table, matched_rows = join_rows(
         keyed.table, keyed.row_of, keyed.group_of_row, output.matched, released, dataset=hello.dataset
     )

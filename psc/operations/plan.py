@@ -198,7 +198,12 @@ def make_plan(
     limit = min(home.settings.limits.set_elements, status.set_elements)
     if own.keyed.key_count > limit:
         raise UsageError("operations.set-over-limit", size=own.keyed.key_count, limit=limit)
-    decision = decide_from_catalogue(catalogue, replace(asked, input_size=own.keyed.key_count))
+    # Our own side keeps the smallest size by the true count; the partner judges everything by the padded one.
+    exact = decide_from_catalogue(catalogue, replace(asked, input_size=own.keyed.key_count))
+    decision = decide_from_catalogue(catalogue, replace(asked, input_size=padded_size(own.keyed.key_count)))
+    if isinstance(exact, Deny):
+        plan.refusal = exact.error()
+        return plan
     if isinstance(decision, Deny):
         plan.refusal = decision.error()
         return plan

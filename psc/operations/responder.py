@@ -26,7 +26,7 @@ from psc.node.runs import deliver_result, finish_run, keep_receipt, start_run
 from psc.node.tables import LoadedDataset, read_dataset
 from psc.node.trust import party_of
 from psc.operations.prepare import source_state
-from psc.operations.results import join_rows
+from psc.operations.results import SOURCE_ROW, join_rows
 from psc.operations.running import Clock, record_failure, stoppable
 from psc.operations.status import PROTOCOLS, own_status
 from psc.operations.terms import PROTOCOL_OF, count_params, match_params, receipt_of_run
@@ -249,5 +249,8 @@ class _ResponderRun:
         if output.matched is None:
             return None
         keyed = self._dataset.keyed
-        table, _ = join_rows(keyed.table, keyed.row_of, keyed.group_of_row, output.matched, None, dataset=self._hello.dataset)
-        return table
+        # Only the registered columns were read; the row's number leads back to the rest of the source.
+        numbers = pa.array(range(1, keyed.rows_total + 1), pa.int64())
+        table = keyed.table.add_column(0, SOURCE_ROW, numbers)
+        own, _ = join_rows(table, keyed.row_of, keyed.group_of_row, output.matched, None, dataset=self._hello.dataset)
+        return own

@@ -17,10 +17,14 @@ from psc.operations.leakage import Leakage
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ROWS_CUT", "CountResult", "MatchResult", "ReleasedRows", "Result", "RunStats", "join_rows"]
+__all__ = ["ROWS_CUT", "SOURCE_ROW", "CountResult", "MatchResult", "ReleasedRows", "Result", "RunStats", "join_rows"]
 
 ROWS_CUT = "psc_rows_cut"
 """Name of the column that says whether the partner's key had more rows than the agreement's bound."""
+
+
+SOURCE_ROW = "psc_row"
+"""Name of the column, in a result delivered to a responder, with the row's number in its source (1-based, no header)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ One shared *multiplicative* blind over distinct items with a fresh key a run is 
 *additive* blind would reveal differences. Items must be distinct: equal items would give equal points.
 
 Adversary model: semi-honest. A malformed message is refused; a receiver that lies about its items learns whether those are
-held (the agreement's quotas bound how many); a sender that lies changes the receiver's answer. Neither crashes anything.
+held (the agreement's quotas bound how many); a sender that lies changes the receiver's answer, or makes the run fail depending
+on the receiver's items (a tag without a row, a row that does not open), one bit a run. Neither crashes anything.
 
 Cost for padded sizes N (receiver) and M (sender): 2N and N+M scalar multiplications; bytes 64·N + t·M, t = tag length,
 plus (u + width + 16)·M·R for rows with bound R a key and row-tag length u.
@@ -218,8 +219,8 @@ SPEC = ProtocolSpec(
     version=1,
     suite=SUITE,
     model="semi-honest",
-    leakage_receiver=("leakage.match.receiver", "leakage.match.sizes"),
-    leakage_sender=("leakage.match.sender", "leakage.match.sizes"),
+    leakage_receiver=("leakage.match.receiver", "leakage.match.lying", "leakage.match.sizes"),
+    leakage_sender=("leakage.match.sender", "leakage.match.cheating", "leakage.match.sizes"),
 )
 
 

@@ -98,7 +98,7 @@ SPEC = ProtocolSpec(
     suite=SUITE,
     model="semi-honest",
     leakage_receiver=("leakage.count.receiver", "leakage.count.cheating", "leakage.match.sizes"),
-    leakage_sender=("leakage.count.sender", "leakage.match.sizes"),
+    leakage_sender=("leakage.count.sender", "leakage.match.cheating", "leakage.match.sizes"),
 )
 
 

@@ -116,7 +116,7 @@ class PeerService:
             return peer_pb2.CatalogueResponse(document=self._handler.catalogue(peer))
         return peer_pb2.CatalogueResponse(document=self._ask(partner, _Kind.KIND_CATALOGUE))
 
-    def open(self, peer: Peer, request: peer_pb2.OpenRequest, _context: Any) -> Message:
+    def open(self, peer: Peer, request: peer_pb2.OpenRequest, context: Any) -> Message:
         """Begin a session, or say how far its judgement is."""
         if len(request.session) != SESSION_BYTES:
             raise MalformedMessageError("transport.request-malformed", call="Open")
@@ -124,7 +124,7 @@ class PeerService:
         session, new = self._sessions.admit(request.session, peer, partner, _digest(request))
         if new:
             self._begin(session, request)
-        if not session.decided.wait(self._limits.poll_seconds):
+        if not session.decided.wait(self._patience(context)):
             return peer_pb2.OpenResponse(pending=True)
         session.saw(End.OPENER)
         if session.refused is not None:
@@ -161,7 +161,7 @@ class PeerService:
 
     def wait(self, peer: Peer, request: peer_pb2.AwaitRequest, context: Any) -> Message:
         """Let a partner wait for questions."""
-        turn = Turn(self._limits.poll_seconds)
+        turn = Turn(self._patience(context))
         context.add_callback(lambda: self._relay.stop(turn))
         question = self._relay.wait(peer, request.received, turn)
         return peer_pb2.AwaitResponse(question=question)
@@ -193,9 +193,14 @@ class PeerService:
             raise error_of_refusal(answer.refusal)
         return answer.document
 
+    def _patience(self, context: Any) -> float:
+        """Return how long a call may wait here: less than its caller does, whatever deadline that has."""
+        left = context.time_remaining()
+        return self._limits.poll_seconds if left is None else max(min(self._limits.poll_seconds, 0.8 * left), 0.0)
+
     def _turn(self, peer: Peer, token: bytes, method: str, context: Any) -> tuple[Session, End, Turn]:
         session, end = self._sessions.find(token, peer, method)
-        turn = Turn(self._limits.poll_seconds)
+        turn = Turn(self._patience(context))
 
         def ended() -> None:
             session.saw(end)

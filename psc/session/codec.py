@@ -1,7 +1,7 @@
 """Messages to frames and back: the one place where protocol messages meet protobuf.
 
-Peer bytes are hostile. A frame must parse, hold exactly one known body, no unknown field and, for group elements, whole
-encodings; anything else is ``MalformedMessageError``. Whether the elements are valid is the kernels' business, in the
+Peer bytes are hostile. A frame must parse, hold exactly one known body in its one encoding, no unknown field and, for group
+elements, whole encodings; anything else is ``MalformedMessageError``. Whether the elements are valid is the kernels' business, in the
 party's own frame.
 """
 
@@ -78,11 +78,14 @@ def decode(frame: bytes) -> Message:
     except DecodeError:
         raise MalformedMessageError("session.message-malformed", what="a frame does not parse") from None
     name = parsed.WhichOneof("body")
-    if name is None or len(UnknownFieldSet(parsed)):
+    body = getattr(parsed, name) if name is not None else None
+    if body is None or name not in _KINDS:
         raise MalformedMessageError("session.message-malformed", what="a frame holds no known message")
-    body = getattr(parsed, name)
-    if len(UnknownFieldSet(body)):
+    if len(UnknownFieldSet(parsed)) or len(UnknownFieldSet(body)):
         raise MalformedMessageError("session.message-malformed", what="a message holds unknown fields")
+    # Of two bodies or of a field given twice, protobuf silently keeps the last: a message has one form, and only that is taken.
+    if parsed.SerializeToString(deterministic=True) != frame:
+        raise MalformedMessageError("session.message-malformed", what="a frame is not in the one form of its message")
     kind = _KINDS[name]
     values = {field.name: getattr(body, field.name) for field in fields(kind)}  # type: ignore[arg-type]
     if "points" in values:

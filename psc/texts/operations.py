@@ -7,6 +7,15 @@ TEXTS: dict[str, Text] = {
         "{initiator} learns which of its own keys {responder} also has, and nothing about any other key.",
         "{initiator} 得知自己的哪些键 {responder} 也有；对其他键一无所知。",
     ),
+    "leakage.match.lying": Text(
+        "Keys that {initiator} puts into its table without holding them rightfully are answered too; quotas bound how many.",
+        "{initiator} 放入表中却并非合法持有的键同样会得到回答；配额限制其数量。",
+    ),
+    "leakage.match.cheating": Text(
+        "If {responder} departs from the protocol it can falsify the result, or make a run fail depending on {initiator}'s "
+        "keys; a failed run is on record on both sides.",
+        "若 {responder} 偏离协议，可篡改结果，或使运行是否失败取决于 {initiator} 的键；失败的运行双方均有记录。",
+    ),
     "leakage.match.columns": Text(
         "For these keys {initiator} also learns {responder}'s columns {columns}, at most {rows} rows a key, and whether "
         "there are more.",
@@ -22,8 +31,8 @@ TEXTS: dict[str, Text] = {
         "{responder} 对 {initiator} 的键和结果一无所知。",
     ),
     "leakage.match.both": Text(
-        "{responder} learns which of its own keys {initiator} also has, when at least the agreed minimum match.",
-        "当匹配数达到约定最小值时，{responder} 得知自己的哪些键 {initiator} 也有。",
+        "{responder} learns which of its own keys {initiator} also has, or only that fewer than the agreed minimum match.",
+        "{responder} 得知自己的哪些键 {initiator} 也有，或仅得知匹配数低于约定最小值。",
     ),
     "leakage.count.receiver": Text(
         "{initiator} learns how many keys both have, and not which.",
@@ -38,8 +47,8 @@ TEXTS: dict[str, Text] = {
         "{responder} 对 {initiator} 的键和该数目一无所知。",
     ),
     "leakage.count.both": Text(
-        "{responder} learns how many keys both have, as {initiator} reports it, when at least the agreed minimum.",
-        "当达到约定最小值时，{responder} 得知 {initiator} 报告的共有键数。",
+        "{responder} learns how many keys both have, as {initiator} reports it, or only that it is below the agreed minimum.",
+        "{responder} 得知 {initiator} 报告的共有键数，或仅得知其低于约定最小值。",
     ),
     "operations.plan-head": Text(
         "Plan: {operation} with {partner}/{dataset}, purpose {purpose}",

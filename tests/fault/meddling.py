@@ -204,7 +204,7 @@ def _no_content(frame: bytes) -> list[bytes]:
 
 def _huge(frame: bytes) -> list[bytes]:
     message = decode(frame)
-    size = MAX_FRAME_BYTES - 64
+    size = MAX_FRAME_BYTES - 256
     for field in fields(message):  # type: ignore[arg-type]
         value = getattr(message, field.name)
         if isinstance(value, PointBatch):

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import psc
-from psc.errors import PscError
+from psc.errors import PscError, UsageError
 from psc.node.certificates import identify, tls_for
 from psc.node.home import Home
 from psc.node.runs import RunRecord, get_run, list_runs, receipt_of
@@ -71,7 +71,7 @@ def until(ready: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
     end = time.monotonic() + seconds
     while not (found := ready()):
         assert time.monotonic() < end, f"waited in vain: {what}"
-        time.sleep(0.02)
+        time.sleep(0.005)
     return found
 
 
@@ -198,7 +198,9 @@ class Parties:
 
     def record(self, run_id: str) -> RunRecord | None:
         """Return the courier's record of a run once it has ended; ``None`` when it has none."""
-        if all(record.run_id != run_id for record in list_runs(self.courier.home)):
+        try:
+            get_run(self.courier.home, run_id)
+        except UsageError:
             return None
         ended: RunRecord = until(
             lambda: (found := get_run(self.courier.home, run_id)).status != "running" and found, "the responder's end"

@@ -55,6 +55,7 @@ def bounds_of(limits: Limits) -> peer_pb2.Bounds:
         message_bytes=limits.message_bytes,
         window_frames=limits.window_frames,
         calls_in_flight=limits.calls_in_flight,
+        peer_silence_milliseconds=round(limits.peer_silence_seconds * 1000),
     )
 
 
@@ -64,6 +65,7 @@ def bounded(limits: Limits, theirs: peer_pb2.Bounds) -> Limits:
     Raises:
         MalformedMessageError: the listener's are impossible.
     """
+    silence = min(limits.peer_silence_seconds, theirs.peer_silence_milliseconds / 1000)
     try:
         return replace(
             limits,
@@ -71,6 +73,8 @@ def bounded(limits: Limits, theirs: peer_pb2.Bounds) -> Limits:
             message_bytes=min(limits.message_bytes, theirs.message_bytes),
             window_frames=min(limits.window_frames, theirs.window_frames),
             calls_in_flight=min(limits.calls_in_flight, theirs.calls_in_flight),
+            peer_silence_seconds=silence,
+            poll_seconds=min(limits.poll_seconds, silence / 2),
         )
     except UsageError:
         raise MalformedMessageError("transport.reply-malformed", call="Open") from None

@@ -1,5 +1,6 @@
 import datetime
 import ssl
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -287,6 +288,24 @@ def test_an_unusable_leaf_is_replaced(merchant: Home, courier: Home, damage: str
     befriend(merchant, courier)
     if moment is None:  # at the earlier time the authority itself was not valid yet
         assert identify(courier, second.certificate_pem) is not None
+
+
+def test_all_who_renew_at_once_show_one_leaf(merchant: Home) -> None:
+    barrier = threading.Barrier(12)
+    found: list[TlsFiles] = []
+
+    def renew() -> None:
+        with Home.open(merchant.path) as home:
+            barrier.wait()
+            found.append(tls_for(home, None))
+
+    threads = [threading.Thread(target=renew) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 12
+    assert len({(files.certificate_pem, files.key_pem) for files in found}) == 1
 
 
 def test_an_authority_past_its_end_says_to_rotate(merchant: Home) -> None:

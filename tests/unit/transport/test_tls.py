@@ -92,9 +92,9 @@ def test_our_dialler_refuses_a_tls_12_listener(parties, tmp_path):
     courier, merchant = parties["courier"], parties["merchant"]
     context = context_of(ssl.PROTOCOL_TLS_SERVER, courier.listening(merchant), ssl.TLSVersion.TLSv1_2, tmp_path)
     with tls_listener(context) as (port, seen):
-        with Link(f"127.0.0.1:{port}", merchant.towards(courier), QUICK) as link, pytest.raises(AuthenticationError) as caught:
-            link.status()
-    assert caught.value.code == "transport.tls-too-old"
+        error = failure(Link(f"127.0.0.1:{port}", merchant.towards(courier), QUICK))
+    assert isinstance(error, AuthenticationError)
+    assert error.code == "transport.tls-too-old"
     assert "TLSv1.2" not in seen
 
 

@@ -22,7 +22,7 @@ from tests.net import Party
         ("[::1]:65535", "::1", 65535, True),
         (" localhost:9 ", "localhost", 9, True),
         ("localhost.example.com:9", "localhost.example.com", 9, False),
-        ("0.0.0.0:9", "0.0.0.0", 9, False),
+        ("0.0.0.0:9", "0.0.0.0", 9, False),  # noqa: S104
     ],
 )
 def test_addresses(text, host, port, loopback):

@@ -239,10 +239,13 @@ class Bounds(_message.Message):
     MESSAGE_BYTES_FIELD_NUMBER: _builtins.int
     WINDOW_FRAMES_FIELD_NUMBER: _builtins.int
     CALLS_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    PEER_SILENCE_MILLISECONDS_FIELD_NUMBER: _builtins.int
     frame_bytes: _builtins.int
     message_bytes: _builtins.int
     window_frames: _builtins.int
     calls_in_flight: _builtins.int
+    peer_silence_milliseconds: _builtins.int
+    """How long the dialler may say nothing."""
     def __init__(
         self,
         *,
@@ -250,10 +253,11 @@ class Bounds(_message.Message):
         message_bytes: _builtins.int = ...,
         window_frames: _builtins.int = ...,
         calls_in_flight: _builtins.int = ...,
+        peer_silence_milliseconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_in_flight", b"calls_in_flight", "frame_bytes", b"frame_bytes", "message_bytes", b"message_bytes", "window_frames", b"window_frames"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_in_flight", b"calls_in_flight", "frame_bytes", b"frame_bytes", "message_bytes", b"message_bytes", "peer_silence_milliseconds", b"peer_silence_milliseconds", "window_frames", b"window_frames"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,88 @@
+"""``psc agreement propose | sign | show | import | revoke | list``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from psc.node.home import Home
+
+from .conftest import Psc
+
+PROPOSE = "agreement propose --home c --with merchant --dataset parcels --allow match,count --purpose delivery"
+
+
+@pytest.fixture
+def _registered(psc: Psc, homes: tuple[Home, Home], parcels: Path) -> None:
+    add = "dataset add parcels --home c --source parcels.parquet --key phone=mobile:phone --release status:text:16"
+    assert psc(add).code == 0
+
+
+@pytest.mark.usefixtures("_registered")
+def test_from_draft_to_revocation(psc: Psc) -> None:
+    draft = psc(f"{PROPOSE} --release status --json").json()
+    assert (draft["state"], draft["ours"], draft["signed_by"]) == ("draft", True, [])
+    assert draft["agreement"]["datasets"][0]["min_input"] == 1000
+    number = draft["agreement"]["id"]
+    assert "psc agreement sign" in psc(f"agreement show {number} --home c").out
+
+    assert psc(f"agreement sign {number[:6]} --home c --output grant.json").code == 0
+    imported = psc("agreement import grant.json --home m --json").json()
+    assert (imported["state"], imported["ours"], imported["partner"]) == ("granted", False, "courier")
+    assert psc(f"agreement sign {number} --home m --output both.json --json").json()["state"] == "agreed"
+    assert psc("agreement import both.json --home c --json").json()["state"] == "agreed"
+    assert [entry["state"] for entry in psc("agreement list --home c --json").json()["agreements"]] == ["agreed"]
+    assert number in psc("agreement list --home m").out
+
+    revoked = psc(f"agreement revoke {number} --home c --output end.json")
+    assert "revoked" in revoked.out
+    assert psc("agreement import end.json --home m --json").json()["state"] == "revoked"
+    assert psc(f"agreement sign {number} --home c --json").error()["exit_code"] == 4
+
+
+@pytest.mark.usefixtures("_registered")
+def test_every_limit_reaches_the_document(psc: Psc) -> None:
+    limits = "--min-input 5 --max-input 500 --min-result 3 --runs-per-day 7 --elements-per-day 900 --max-rows-per-key 1"
+    dates = "--from 2026-01-01 --until 2030-12-31"
+    document = psc(f"{PROPOSE} --release status --key phone --output-to both {limits} {dates} --sign --json").json()
+    terms = document["agreement"]["datasets"][0]
+    assert (terms["min_input"], terms["max_input"], terms["min_result"]) == (5, 500, 3)
+    assert (terms["runs_per_day"], terms["elements_per_day"], terms["max_rows_per_key"]) == (7, 900, 1)
+    assert terms["outputs"] == ["receiver", "both"]
+    assert document["agreement"]["valid_from"] == "2026-01-01T00:00:00Z"
+    assert document["agreement"]["valid_until"] == "2030-12-31T23:59:59Z"
+    assert document["state"] == "granted"
+
+
+@pytest.mark.usefixtures("_registered")
+@pytest.mark.parametrize(
+    ("line", "code", "exit_code"),
+    [
+        (PROPOSE.replace("match,count", "match,steal"), "cli.operation-unknown", 2),
+        (PROPOSE.replace("merchant", "nobody"), "node.partner-unknown", 2),
+        (PROPOSE.replace("parcels", "nothing"), "node.dataset-unknown", 2),
+        (f"{PROPOSE} --release fee", "policy.not-registered", 4),
+        (f"{PROPOSE} --key mail", "policy.not-registered", 4),
+        (f"{PROPOSE} --max-rows-per-key 9", "policy.rows-above-registered", 4),
+        (f"{PROPOSE} --min-input 9 --max-input 8", "policy.terms-wrong", 4),
+        (f"{PROPOSE} --from tomorrow", "node.time-wrong", 2),
+        (f"{PROPOSE} --from 2026-01-02 --until 2026-01-01", "policy.terms-wrong", 4),
+        (f"{PROPOSE} --output junk", "cli.output-exists", 2),
+        ("agreement import junk --home m", "policy.agreement-malformed", 4),
+        ("agreement import missing --home m", "policy.agreement-file-missing", 2),
+        ("agreement show 0000 --home c", "policy.agreement-unknown", 2),
+        ("agreement sign 0000 --home c", "policy.agreement-unknown", 2),
+        ("agreement revoke 0000 --home c", "policy.agreement-unknown", 2),
+    ],
+)
+def test_bad_input_has_its_code(psc: Psc, tmp_path: Path, line: str, code: str, exit_code: int) -> None:
+    (tmp_path / "junk").write_text("junk", encoding="utf-8")
+    error = psc(line + " --json").error()
+    assert (error["code"], error["exit_code"]) == (code, exit_code)
+    assert f"[{code}]" in psc(line).err
+    assert psc("agreement list --home c --json").json() == {"agreements": []}
+
+
+def test_an_empty_list_says_what_to_do(psc: Psc, homes: tuple[Home, Home]) -> None:
+    assert "psc agreement propose" in psc("agreement list --home c").out

@@ -1,0 +1,142 @@
+"""The boundary: whatever happens, one message, one exit code, no traceback; and the options that every command has."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from psc.cli.main import app
+from psc.node.home import Home
+
+from .conftest import Psc
+
+SECRET = "13800138000"
+
+
+@pytest.mark.parametrize(
+    "line", ["match", "match a/b --input", "nonsense", "dataset nonsense", "partners --nonsense", "trust", "runs list --limit x"]
+)
+def test_a_wrong_command_line_exits_2_in_our_style(psc: Psc, line: str) -> None:
+    done = psc(line)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("Error: ")
+    assert "[cli.usage]" in done.err
+    assert "--help" in done.err
+    assert psc(line + " --json").error()["code"] == "cli.usage"
+
+
+@pytest.mark.parametrize("line", ["", "dataset", "agreement", "runs"])
+def test_a_group_alone_prints_its_help_and_exits_2(psc: Psc, line: str) -> None:
+    done = psc(line)
+    assert done.code == 2
+    assert "Commands:" in done.out
+
+
+@pytest.mark.parametrize("line", ["--help", "match --help", "dataset add --help", "agreement propose -h", "demo --help"])
+def test_help_exits_0(psc: Psc, line: str) -> None:
+    done = psc(line)
+    assert done.code == 0
+    assert "Usage: psc" in done.out
+
+
+def bug(*_: object, **__: object) -> None:
+    raise ValueError(f"could not convert {SECRET}")
+
+
+def test_a_bug_is_one_line_that_holds_no_data(psc: Psc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psc.node.home.Home.open", bug)
+    done = psc("partners")
+    assert (done.code, done.out) == (1, "")
+    assert "ValueError at" in done.err
+    assert SECRET not in done.err
+    error = psc("partners --json").error()
+    assert error["code"] == "cli.bug"
+    assert SECRET not in json.dumps(error)
+
+
+def test_only_psc_debug_shows_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("psc.node.home.Home.open", bug)
+    monkeypatch.setenv("PSC_DEBUG", "1")
+    result = CliRunner().invoke(app, ["partners"])
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+
+
+def test_ctrl_c_exits_130(psc: Psc, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("psc.node.home.Home.open", interrupt)
+    assert psc("partners").code == 130
+    assert psc("--json", "partners").error()["code"] == "cli.interrupted"
+
+
+def test_an_error_without_a_text_still_shows_its_code(psc: Psc, monkeypatch: pytest.MonkeyPatch) -> None:
+    from psc.errors import UsageError
+
+    def fail(*_: object) -> None:
+        raise UsageError("no.such-text", thing=1)
+
+    monkeypatch.setattr("psc.node.home.Home.open", fail)
+    assert "no.such-text" in psc("partners").err
+    assert psc("partners --json").error()["message"] == "no.such-text"
+
+
+def test_home_json_and_verbose_stand_before_or_after_the_command(psc: Psc, homes: tuple[Home, Home]) -> None:
+    wanted = psc("partners --json --home m").json()
+    assert wanted["partners"][0]["name"] == "courier"
+    assert psc("--json --home m partners").json() == wanted
+    assert psc("--home nowhere partners --home m --json -v").json() == wanted
+
+
+def test_the_home_comes_from_the_environment(psc: Psc, homes: tuple[Home, Home], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PSC_HOME", "c")
+    assert psc("partners --json").json()["partners"][0]["name"] == "merchant"
+    assert psc("partners --json --home m").json()["partners"][0]["name"] == "courier"
+    monkeypatch.delenv("PSC_HOME")
+    monkeypatch.chdir("m")
+    assert psc("partners --json").json()["partners"][0]["name"] == "courier"
+
+
+def test_the_reader_chooses_the_language(psc: Psc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PSC_LANG", "zh")
+    done = psc("partners --home nowhere")
+    assert done.err.startswith("错误：")
+    error = psc("partners --home nowhere --json").error()
+    assert error["code"] == "node.home-missing"
+    assert "不是" in error["message"]
+
+
+def test_the_home_has_a_language_that_psc_lang_overrules(psc: Psc, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    Home.create(tmp_path / "zh", "x", language="zh").close()
+    assert "No partner" in psc("partners --home zh").out
+    monkeypatch.delenv("PSC_LANG")
+    monkeypatch.setenv("LC_ALL", "C")
+    assert "尚未固定" in psc("partners --home zh").out
+
+
+def test_help_comes_soon_and_loads_nothing_heavy() -> None:
+    heavy = ("pandas", "pyarrow", "grpc", "numpy", "pydantic", "cryptography", "phonenumbers")
+    code = (
+        "import sys, psc.cli.main as m\n"
+        "try: m.app(['--help'])\nexcept SystemExit: pass\n"
+        f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
+    )
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert done.stderr.strip().splitlines()[-1] == "[]"
+    assert time.perf_counter() - begin < 5  # about 0.2 s on an idle machine
+
+
+def test_a_reader_that_went_away_is_no_error(homes: tuple[Home, Home]) -> None:
+    command = f"{sys.executable} -m psc.cli.main --home m version --json | head -c 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "Broken" not in done.stderr

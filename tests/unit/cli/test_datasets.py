@@ -1,0 +1,102 @@
+"""``psc dataset check | add | list | show | remove``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from psc.node.home import Home
+
+from .conftest import Psc
+
+ADD = "dataset add parcels --home c --source parcels.parquet --key phone=mobile:phone"
+
+
+def test_check_needs_no_node_and_masks_what_it_shows(psc: Psc, tmp_path: Path) -> None:
+    table = "id,mobile\n1,13800138000\n2,138 0013 8000\n3,13800138001转12\n4,\n5,138****8000\n6,95338\n"
+    (tmp_path / "orders.csv").write_text(table, encoding="utf-8")
+    done = psc("dataset check orders.csv --key phone=mobile:phone")
+    assert done.code == 0
+    for word in ("extension", "missing", "masked", "service", "row 3 (line 4): 138****8001"):
+        assert word in done.out
+    assert "13800138001" not in done.out
+    found = psc("dataset check orders.csv --key phone=mobile:phone --json").json()
+    assert (found["rows_total"], found["rows_usable"], found["key_count"]) == (6, 2, 1)
+    assert found["rejected"]["extension"]["count"] == 1
+    assert "13800138001" not in str(found)
+
+
+def test_check_uses_the_region_of_the_home(psc: Psc, tmp_path: Path) -> None:
+    Home.create(tmp_path / "hk", "x", region="HK").close()
+    (tmp_path / "t.csv").write_text("tel\n51234567\n", encoding="utf-8")
+    check = "dataset check t.csv --key phone=tel:phone --json"
+    assert psc(f"{check} --home hk").json()["rows_usable"] == 1
+    assert psc(f"{check} --region HK").json()["rows_usable"] == 1
+    assert psc(f"{check} --home hk --region CN").json()["rows_usable"] == 0
+
+
+def test_add_list_show_remove(psc: Psc, homes: tuple[Home, Home], parcels: Path) -> None:
+    options = "--release status:text:16 --value fee:int64:0..100000 --group city --max-rows-per-key 1"
+    done = psc(f"{ADD} {options}")
+    assert done.code == 0
+    assert "--max-rows-per-key" in done.out  # each phone has two rows, one is released
+    found = psc("dataset show parcels --home c --json").json()
+    assert (found["name"], found["row_count"], found["key_count"], found["most_rows_per_key"]) == ("parcels", 60, 30, 2)
+    assert "salt" not in found
+    assert psc("dataset list --home c --json").json() == {"datasets": [found]}
+    assert "phone=mobile:phone" in psc("dataset list --home c").out
+    removed = psc("dataset remove parcels --home c --json").json()
+    assert removed == {"removed": "parcels", "agreements_naming_it": []}
+    assert parcels.exists()
+    assert "No dataset" in psc("dataset list --home c").out
+
+
+def test_remove_names_the_agreements_that_it_empties(psc: Psc, homes: tuple[Home, Home], parcels: Path) -> None:
+    assert psc(ADD).code == 0
+    propose = "agreement propose --home c --with merchant --dataset parcels --allow count --purpose p --sign --json"
+    agreement = psc(propose).json()["agreement"]["id"]
+    assert agreement in psc("dataset remove parcels --home c").out
+
+
+def test_skip_writes_the_rejected_rows(psc: Psc, homes: tuple[Home, Home], tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("mobile\n13800138000\nabc\n", encoding="utf-8")
+    add = "dataset add p --home c --source p.csv --key phone=mobile:phone --json"
+    assert psc(add).error()["code"] == "data.bad-keys"
+    assert psc(f"{add} --on-bad skip --rejects rejects.csv").json()["counts"][0]["rows_rejected"] == 1
+    assert "invalid" in (tmp_path / "rejects.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "exit_code"),
+    [
+        ("dataset check nothing.csv --key phone=mobile:phone", "data.file-missing", 3),
+        ("dataset check empty.csv --key phone=mobile:phone", "data.file-empty", 3),
+        ("dataset check latin.csv --key phone=mobile:phone", "data.not-utf8", 3),
+        ("dataset check parcels.parquet --key phone=tel:phone", "data.column-missing", 3),
+        ("dataset check parcels.parquet --key phone=mobile:telephone", "node.spec-kind", 2),
+        ("dataset check parcels.parquet --key phone", "node.spec-wrong", 2),
+        ("dataset check parcels.parquet", "cli.usage", 2),
+        (f"{ADD} --release status:text", "node.spec-width", 2),
+        (f"{ADD} --release status:blob", "node.spec-type", 2),
+        (f"{ADD} --value fee:int64:9..1", "node.spec-range", 2),
+        (f"{ADD} --on-bad maybe", "cli.usage", 2),
+        (f"{ADD} --max-rows-per-key 0", "node.rows-per-key-range", 2),
+        ("dataset show nothing --home c", "node.dataset-unknown", 2),
+        ("dataset remove nothing --home c", "node.dataset-unknown", 2),
+    ],
+)
+def test_bad_input_has_its_code(
+    psc: Psc, homes: tuple[Home, Home], parcels: Path, tmp_path: Path, line: str, code: str, exit_code: int
+) -> None:
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "latin.csv").write_bytes("mobile,x\n1,é\n".encode("latin-1"))
+    error = psc(line + " --json").error()
+    assert (error["code"], error["exit_code"]) == (code, exit_code)
+    assert f"[{code}]" in psc(line).err
+
+
+def test_a_registered_name_is_not_taken_twice(psc: Psc, homes: tuple[Home, Home], parcels: Path) -> None:
+    assert psc(ADD).code == 0
+    assert psc(f"{ADD} --json").error()["code"] == "node.dataset-exists"
+    assert psc(f"{ADD} --replace").code == 0
