@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from psc.errors import PolicyDeniedError, Rule, UsageError
+from psc.data.kinds import metadata_hash
+from psc.errors import ParameterMismatchError, PolicyDeniedError, Rule, UsageError
 from psc.node.home import Home
 from psc.node.own import own_card
 from psc.node.trust import Partner
@@ -208,9 +209,23 @@ def make_plan(
         plan.refusal = decision.error()
         return plan
     entry = next(entry for entry in catalogue.of(request.dataset) if entry.agreement_digest == decision.digest)
+    _check_metadata(entry, asked, status)
     _fill(plan, home, asked, decision, entry, own, status, same_machine=same_machine)
     plan.asking = asking
     return plan
+
+
+def _check_metadata(entry: CatalogueEntry, asked: RunRequest, status: Status) -> None:
+    """Refuse phone keys that the partner normalised by other number metadata than ours: some would silently not match."""
+    ours = metadata_hash(entry.region)
+    if entry.number_metadata != ours and any(key.kind == "phone" for key in asked.keys):
+        raise ParameterMismatchError(
+            "operations.versions-differ",
+            what="number metadata",
+            ours=ours[:16],
+            theirs=entry.number_metadata[:16],
+            software=status.software,
+        )
 
 
 def _request(catalogue: Catalogue, request: Request) -> RunRequest:

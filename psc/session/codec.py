@@ -1,8 +1,8 @@
 """Messages to frames and back: the one place where protocol messages meet protobuf.
 
 Peer bytes are hostile. A frame must parse, hold exactly one known body in its one encoding, no unknown field and, for group
-elements, whole encodings; anything else is ``MalformedMessageError``. Whether the elements are valid is the kernels' business, in the
-party's own frame.
+elements, whole encodings; anything else is ``MalformedMessageError``. Whether the elements are valid is the kernels'
+business, in the party's own frame.
 """
 
 from __future__ import annotations
