@@ -50,7 +50,7 @@ $(VENV)/.installed: requirements.lock
 
 $(VENV)/.built: $(VENV)/.installed pyproject.toml $(RUST)
 	@command -v cargo >/dev/null || { echo "psc's core is Rust: install it from your system or rustup, then run make again"; exit 1; }
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --locked --quiet
+	PATH="$(abspath $(BIN)):$$PATH" MATURIN_PEP517_ARGS=--locked $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 clean: ; rm -rf $(VENV) target psc/_core*.so

@@ -250,12 +250,13 @@ class FaultyProxy:
 
     async def _shut(self) -> None:
         self._server.close()
+        for event in self._flowing.values():
+            event.set()
         await self._reset()
         mine = asyncio.current_task()
         others = [task for task in asyncio.all_tasks() if task is not mine]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        if others:
+            await asyncio.wait(others, timeout=2.0)
 
 
 class _Pipe:

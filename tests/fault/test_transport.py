@@ -148,11 +148,10 @@ def test_connection_that_breaks_while_opening_opens_once():
 LISTENER = """
 import pickle, sys
 from psc.server import Server
-from psc.transport.handler import Answer, Peer
+from psc.transport.handler import Peer
 from tests.net import Script, echo
-from tests.fault.test_transport import LIMITS
-tls, port = pickle.load(open(sys.argv[1], "rb"))
-server = Server(Script(echo), f"127.0.0.1:{port}", lambda: tls, lambda leaf: Peer("merchant", "aa"), "own", LIMITS)
+tls, port, limits = pickle.load(open(sys.argv[1], "rb"))
+server = Server(Script(echo), f"127.0.0.1:{port}", lambda: tls, lambda leaf: Peer("merchant", "aa"), "own", limits)
 print(server.start(), flush=True)
 sys.stdin.read()
 """
@@ -160,9 +159,8 @@ sys.stdin.read()
 DIALLER = """
 import pickle, sys
 from psc.transport.grpc import Link
-from tests.fault.test_transport import LIMITS
-tls, port = pickle.load(open(sys.argv[1], "rb"))
-channel = Link(f"127.0.0.1:{port}", tls, LIMITS).open(b"h", b"s").channel
+tls, port, limits = pickle.load(open(sys.argv[1], "rb"))
+channel = Link(f"127.0.0.1:{port}", tls, limits).open(b"h", b"s").channel
 for _ in range(int(sys.argv[2])):
     channel.send(bytes(1000))
     channel.recv()
@@ -173,7 +171,7 @@ sys.stdin.read()
 
 def process(program: str, folder, tls, port: int, *arguments: str) -> subprocess.Popen[str]:
     handed = folder / "handed.pickle"
-    handed.write_bytes(pickle.dumps((tls, port)))
+    handed.write_bytes(pickle.dumps((tls, port, LIMITS)))
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program), str(handed), *arguments],
         stdin=subprocess.PIPE,

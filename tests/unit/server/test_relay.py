@@ -177,7 +177,7 @@ def test_answerer_that_dies_in_a_session_is_noticed():
         channel._over.set()  # its threads stop as in a process that was killed
         with channel._changed:
             channel._changed.notify_all()
-        time.sleep(3 * QUICK.peer_silence_seconds)
+        time.sleep(1.5 * QUICK.peer_silence_seconds)
 
     with waiting(Script(die), drain_seconds=0.1) as held:
         channel = held.asker.open(b"h", b"s").channel

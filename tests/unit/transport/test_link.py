@@ -220,13 +220,13 @@ def test_idle_session_outlives_the_silence_bound():
 
     def slow(channel: Channel) -> None:
         channel.recv()
-        time.sleep(2 * QUICK.peer_silence_seconds)
+        time.sleep(1.2 * QUICK.peer_silence_seconds)
         channel.send(b"computed")
         channel.flush()
 
     with serving(Script(slow)) as net, net.link() as link:
         channel = link.open(b"h", b"s").channel
-        time.sleep(2 * QUICK.peer_silence_seconds)
+        time.sleep(1.2 * QUICK.peer_silence_seconds)
         channel.send(b"x")
         assert channel.recv() == b"computed"
         channel.close()
@@ -298,7 +298,7 @@ def test_dialler_with_short_deadlines_at_a_patient_listener():
     hasty = replace(QUICK, call_deadline_seconds=0.5, poll_seconds=0.3)
     with serving(Script(echo), patient) as net, net.link(limits=hasty) as link:
         channel = link.open(b"h", b"s").channel
-        time.sleep(2.0)
+        time.sleep(1.2)
         channel.send(b"x")
         assert channel.recv() == b"x"
         assert channel.stats.retries == 0
@@ -313,6 +313,6 @@ def test_patient_dialler_without_room_at_a_hasty_listener():
 
     with serving(Script(pour)) as net, net.link(limits=Limits()) as link:
         channel = link.open(b"h", b"s").channel
-        time.sleep(2 * QUICK.peer_silence_seconds)
+        time.sleep(1.3 * QUICK.peer_silence_seconds)
         assert [channel.recv() for _ in range(20)] == [b"x"] * 20
         channel.close()
