@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,6 +29,8 @@ OperationName = Literal["match", "count"]
 OutputTo = Literal["receiver", "both"]
 KeyKind = Literal["phone", "email", "idcard", "waybill", "text", "integer"]
 ReleaseType = Literal["text", "int64", "float64", "bool", "date"]
+
+_PLAIN_PLACE = re.compile(r"[A-Za-z0-9_.]{1,128}")
 
 
 def canonical_json(value: object) -> bytes:
@@ -68,11 +71,16 @@ class Document(BaseModel):
         try:
             document = cls.model_validate_json(data)
         except ValidationError as error:
-            where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "document"
-            raise MalformedMessageError("session.document-malformed", kind=cls.__name__, where=where) from None
+            raise MalformedMessageError("session.document-malformed", kind=cls.__name__, where=_place(error)) from None
         if document.canonical() != data:
             raise MalformedMessageError("session.document-malformed", kind=cls.__name__, where="canonical form")
         return document
+
+
+def _place(error: ValidationError) -> str:
+    """Return where a document is malformed; a field's name that its author made up is shown only when it is a plain one."""
+    place = ".".join(str(part) for part in error.errors()[0]["loc"])
+    return place if _PLAIN_PLACE.fullmatch(place) else "document"
 
 
 class KeyColumn(Document):

@@ -209,3 +209,13 @@ def in_thread(work: Callable[[], object]) -> Callable[[], object]:
         return result[0]
 
     return wait
+
+
+def eventually(condition, seconds: float = 3.0) -> bool:
+    """Return whether a condition comes true in time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return condition()

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import io
 import json
 import os
+import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -142,7 +144,14 @@ def command(
             common_values = {key: values.pop(key) or before.get(key) for key in _COMMON}
             path = common_values["home"] or os.environ.get("PSC_HOME") or "."
             cli = Cli(Path(path), bool(common_values["as_json"]), bool(common_values["verbose"]))
-            function(cli, **values)  # type: ignore[call-arg]  # typer gives what the signature names
+            try:
+                function(cli, **values)  # type: ignore[call-arg]  # typer gives what the signature names
+                sys.stdout.flush()
+            except BrokenPipeError:
+                if not _reader_gone():
+                    raise
+                # `psc runs list | head`: there is nobody left to tell, and nothing went wrong.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
         parameters = [context, *keyword_only, *common]
         del run.__wrapped__  # it would bring the original signature back
@@ -152,6 +161,16 @@ def command(
         return function
 
     return register
+
+
+def _reader_gone() -> bool:
+    """Say whether whoever read our stdout went away; another pipe that broke is another matter."""
+    try:
+        looked = select.poll()
+        looked.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in looked.poll(0))
+    except (OSError, ValueError):
+        return False
 
 
 def group(app: typer.Typer, name: str, summary: str) -> typer.Typer:
@@ -174,24 +193,21 @@ class Boundary(TyperGroup):
     def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> Any:
         """Run the command line and exit with its code; never returns."""
         arguments = list(sys.argv[1:] if args is None else args)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal in GBK has no check mark; that is no reason to fail
         sys.exit(self._guarded(arguments))
 
     def _guarded(self, arguments: list[str]) -> int:
         as_json = "--json" in arguments
         try:
             code = super().main(args=arguments, prog_name="psc", standalone_mode=False)
-            sys.stdout.flush()
         except PscError as error:
             return _fail(error.code, error.fields, error.exit_code, as_json=as_json)
         except typer.TyperException as error:
             return _usage(error, as_json=as_json)
         except (typer.Abort, KeyboardInterrupt):
             return _fail("cli.interrupted", {}, ExitCode.CANCELLED, as_json=as_json)
-        except BrokenPipeError:
-            # The reader of our output went away (`psc runs list | head`); there is nobody left to tell.
-            with contextlib.suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return ExitCode.OK
         except Exception as error:  # noqa: BLE001  (the last line of defence: a bug is told in one line)
             return _bug(error, as_json=as_json)
         if code == ExitCode.CANCELLED:  # Typer turns Ctrl-C into this

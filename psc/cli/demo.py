@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -86,7 +87,7 @@ def demo(
     """Run the demo."""
     if not _ROWS_LOW <= rows <= _ROWS_HIGH:
         raise UsageError("cli.demo-rows", rows=rows, low=_ROWS_LOW, high=_ROWS_HIGH)
-    with _folder(folder) as base:
+    with _folder(folder) as base, _own_settings_only():
         _tell(cli, label("demo-setting-up", rows=number_text(rows)))
         stage, expected = _set_up(base, rows)
         with _server(stage) as first_line:
@@ -113,6 +114,17 @@ def _folder(wanted: Path | None) -> Iterator[Path]:
     except OSError as error:
         raise StorageError("node.path-unusable", path=str(wanted), problem=error.strerror or type(error).__name__) from None
     yield wanted.absolute()
+
+
+@contextlib.contextmanager
+def _own_settings_only() -> Iterator[None]:
+    """Take away variables that override settings (``PSC_ADDRESS``, …): they are meant for the user's node, not for these."""
+    kept = {"PSC_LANG", "PSC_DEBUG", "PSC_THREADS", "PSC_BACKEND"}
+    taken = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PSC_") and name not in kept}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
 
 
 def _set_up(base: Path, rows: int) -> tuple[_Stage, _Expected]:

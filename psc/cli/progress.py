@@ -109,7 +109,7 @@ def _shown(cli: Cli) -> Iterator[ProgressCallback]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
-        TextColumn("/"),
+        TextColumn(label("remaining")),
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=console(sys.stderr), transient=True) as bar:

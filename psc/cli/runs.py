@@ -77,7 +77,7 @@ def show(
     verify: Annotated[bool, typer.Option("--verify", help=_VERIFY)] = False,
 ) -> None:
     """Show a run or a receipt file."""
-    from psc.cli.unmasking import unmaskings_of
+    from psc.node.unmasking import unmaskings_of
     from psc.node.runs import get_run, receipt_of
     from psc.node.trust import known_identities
 
@@ -156,7 +156,7 @@ def cancel(cli: Cli, run: RunArgument) -> None:
 
 def _export_result(home: Home, record: RunRecord, output: Path, *, unmask: bool) -> None:
     from psc.cli.masks import masked
-    from psc.cli.unmasking import record_unmasking
+    from psc.node.unmasking import record_unmasking
     from psc.data.output import write_table
     from psc.data.table import load
     from psc.node.datasets import get_dataset

@@ -49,7 +49,7 @@ def serve(
     with cli.node() as node:
         from psc.server.log import json_logger
 
-        logger = json_logger(sys.stderr)
+        logger = json_logger(sys.stderr, name="psc.serve")
         stop = _stop_signal(cli)
         if via is None:
             serving = node.serve(listen, logger=logger)

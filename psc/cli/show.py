@@ -42,9 +42,13 @@ def console(stream: TextIO | None = None) -> Console:
     """Return a console on ``stream`` (stdout by default); a new one each time, for streams are replaced in tests."""
     from rich.console import Console
 
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # the boundary knows what that means; Rich would exit with 1
+
     file = stream or sys.stdout
     width = None if file.isatty() or os.environ.get("COLUMNS") else _PIPE_WIDTH
-    return Console(file=file, width=width, highlight=False, emoji=False, markup=False)
+    return Plain(file=file, width=width, highlight=False, emoji=False, markup=False)
 
 
 def print_json(document: object) -> None:

@@ -114,7 +114,7 @@ def examine(home: Home, leaf_pem: bytes, *, moment: datetime | None = None) -> P
         except CertificateError as error:
             reason = error.reason
         else:
-            found.append(Peer(party.name, party.identity))
+            found.append(Peer(party.name, party.identity, certificate_digest(leaf_pem)))
     if len(found) == 1:
         return found[0]
     if reason in ("expired", "not-yet-valid"):

@@ -10,6 +10,7 @@
     │   ├── authority.pem       0600  certificate of the node's own TLS authority; partners pin it
     │   ├── authority-key.pem   0600  its P-256 private key
     │   └── leaf.pem            0600  the present TLS certificate and its key, renewed by itself
+    ├── unmasked.jsonl          0600  when results were written with their keys in full (psc.node.unmasking)
     └── results/<run>.parquet   0600  results that partners' runs delivered to this node
 
 A home is made in a folder beside its place and renamed into it, so there is never half a home. The card in force in the

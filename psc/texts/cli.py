@@ -4,7 +4,7 @@ from psc.texts._text import Text
 from psc.texts.cli_labels import LABELS
 
 _ERRORS: dict[str, Text] = {
-    "cli.usage": Text("{problem}.", "命令行有误：{problem}。", "See: {command}", "请参阅：{command}"),
+    "cli.usage": Text("{problem}.", "命令有误（{problem}）。", "See: {command}", "请参阅：{command}"),
     "cli.bug": Text(
         "psc failed in a way that it should not have ({kind} at {where}).",
         "psc 出现了不应发生的故障（{kind}，位于 {where}）。",
@@ -48,12 +48,6 @@ _ERRORS: dict[str, Text] = {
         "没有操作 {operation}；已知：{known}。",
         "Mend --allow.",
         "请更正 --allow。",
-    ),
-    "cli.unmasking-damaged": Text(
-        "The record of unmasking {path} is damaged.",
-        "取消遮盖的记录 {path} 已损坏。",
-        "Restore it from a backup of the home.",
-        "请从主目录的备份恢复。",
     ),
     "cli.output-twice": Text(
         "--output and --rejects both name {file}.",

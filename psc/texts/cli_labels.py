@@ -123,6 +123,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "first-of": ("first {shown} of {rows} rows (keys masked)", "共 {rows} 行，显示前 {shown} 行（键已遮盖）"),
     "output-hint": ("--output FILE writes all rows", "--output 文件 可写出全部行"),
     "receipt": ("receipt", "回执"),
+    "remaining": ("· left", "· 剩余"),
     "rate": ("{count}/s", "{count}/秒"),
     "stage-connecting": ("connecting", "连接中"),
     "stage-computing": ("computing", "计算中"),

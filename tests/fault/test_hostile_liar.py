@@ -24,6 +24,7 @@ from psc.errors import (
     UnexpectedMessageError,
 )
 from psc.node.identity import verify
+from psc.node.runs import get_run, receipt_of
 from psc.operations.initiator import Asking
 from psc.operations.terms import count_params, match_params
 from psc.protocols import dh_psi, dh_psi_count
@@ -32,7 +33,6 @@ from psc.session.channel import Channel
 from psc.session.drive import drive
 from psc.session.hello import Accept, Hello, SessionId
 from psc.session.session import Session
-from psc.transport.handler import Answer
 from tests.fault.meddling import Liar
 from tests.fault.parties import Parties, common_keys
 
@@ -228,5 +228,7 @@ def test_a_lying_sender_gives_no_wrong_row(pair: Parties, lie: Callable[[Message
         assert len(outputs[0].matched) < len(common_keys(pair))
     else:
         assert caught.value.code in ("session.message-malformed", "crypto.row-does-not-open")
-    assert pair.record(hellos[0].run_id) is not None
+    record = get_run(pair.merchant.home, hellos[0].run_id)
+    assert (record.status, record.code) == ("failed", caught.value.code)
+    assert receipt_of(pair.merchant.home, record.run_id) is None
     pair.check_honest()

@@ -87,10 +87,8 @@ def attack(pair: Parties, case: tuple[str, str, str], harm: Harm | None, **how: 
 
 def check_refused(pair: Parties, case: tuple[str, str, str], outcome: Outcome, code: AbortCode) -> PscError:
     """Assert that the victim ended with the right error, the other side was told, and nothing came out; return the error."""
-    operation, hostile, kind = case
-    victim, other = (
-        (outcome.responder, outcome.initiator) if hostile == "initiator" else (outcome.initiator, outcome.responder)
-    )
+    _, hostile, kind = case
+    victim, other = (outcome.responder, outcome.initiator) if hostile == "initiator" else (outcome.initiator, outcome.responder)
     assert isinstance(victim, PscError)
     # When only the receipts show it, both sides see it at once, and the other's abort may overtake the own finding.
     overtaken = isinstance(victim, PeerAbortedError) and kind not in ("confirmation",)
@@ -212,7 +210,7 @@ def test_a_message_of_another_session_is_refused(
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_a_flipped_bit_never_passes(pair: Parties, case: tuple[str, str, str]) -> None:
-    operation, hostile, kind = case
+    operation, hostile, _ = case
     size = len(attack_size(pair, case))
     for place in {0, 1, 5, size // 2, size - 1} & set(range(size)):
 
@@ -297,7 +295,7 @@ def test_a_peer_that_says_nothing_more_is_given_up(tmp_path: Path, hostile: str)
 
 
 def test_chunks_of_one_message_are_bound_to_their_order(tmp_path: Path) -> None:
-    """Full chunks of one kind look alike: swapped or doubled on the way they are only told by their number and by the receipts."""
+    """Full chunks of one kind look alike: swapped or doubled on the way, only their number and the receipts tell."""
     with parties(tmp_path, rows=(42_000, 90)) as pair:
         for operation, side, kind in (("match", "initiator", "blinded_items"), ("match", "responder", "evaluated_items")):
             case = (operation, side, kind)

@@ -21,7 +21,7 @@ from psc.testing.faulty import Fault, FaultyChannel, FaultyProxy
 from psc.transport.memory import memory_pair
 from tests.net import QUICK, Net, Party, Script, echo, in_thread, serving
 
-LIMITS = replace(QUICK, call_deadline_seconds=1.0, poll_seconds=0.3, peer_silence_seconds=2.0, reconnect_seconds=1.5)
+LIMITS = replace(QUICK, call_deadline_seconds=0.8, poll_seconds=0.25, peer_silence_seconds=1.5, reconnect_seconds=1.2)
 
 
 class Kept:
@@ -101,14 +101,14 @@ def test_network_that_heals_in_time_costs_only_time(toxic):
         moving = in_thread(lambda: exchange(channel, frames_of(30), pause=0.02))
         time.sleep(0.15)
         proxy.cut() if toxic == "cut" else proxy.stall({"stall": "both"}.get(toxic, toxic))
-        time.sleep(0.7)
+        time.sleep(0.5)
         proxy.heal()
         moving(15.0)
         assert kept.ended.wait(3.0)
         assert kept.error is None
 
 
-@pytest.mark.parametrize("toxic", ["cut", "stall", "up", "down"])
+@pytest.mark.parametrize("toxic", ["cut", "stall", "down"])
 def test_network_that_never_heals_ends_both_sides(toxic):
     kept = Kept(echo)
     with serving(Script(kept), LIMITS) as net, FaultyProxy(net.port) as proxy, net.link(port=proxy.port) as link:
@@ -188,8 +188,7 @@ def kill(child: subprocess.Popen[str]) -> None:
         pipe.close()
 
 
-@pytest.mark.parametrize("frames", [0, 3])
-def test_killed_listener_ends_the_dialler_and_its_successor_serves(tmp_path, frames):
+def test_killed_listener_ends_the_dialler_and_its_successor_serves(tmp_path):
     courier, merchant = Party("courier"), Party("merchant")
     net = Net(Script(), LIMITS, parties={"courier": courier, "merchant": merchant})
     tls = courier.listening(merchant)
@@ -197,9 +196,8 @@ def test_killed_listener_ends_the_dialler_and_its_successor_serves(tmp_path, fra
     net.port = int(child.stdout.readline())
     with net.link() as link:
         channel = link.open(b"h", b"s").channel
-        for _ in range(frames):
-            channel.send(b"x")
-            assert channel.recv() == b"x"
+        channel.send(b"x")
+        assert channel.recv() == b"x"
         kill(child)
         with pytest.raises(ChannelClosedError):
             channel.recv()

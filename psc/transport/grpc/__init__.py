@@ -1,6 +1,6 @@
 """Sessions over gRPC with mutual TLS, dialled by either side: ``Link`` asks, and ``Link.answer`` answers by dialling out.
 
-Importing this package before anything else imports gRPC settles TLS 1.3 for the process; see ``environment``.
+Importing this package before anything else imports gRPC settles TLS 1.3 for the process; see ``psc.transport.tls13``.
 """
 
 # isort: off

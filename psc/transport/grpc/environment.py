@@ -1,30 +1,15 @@
-"""Settings that gRPC reads from the environment once, when it is first imported; so this module comes before it.
+"""Proof that gRPC in this process can agree on nothing older than TLS 1.3; ``psc.transport.tls13`` says how that is done."""
 
-TLS 1.3 only: gRPC's Python interface has no setting for the TLS version, and its TLS library has no separate list for the
-suites of TLS 1.3, which are always on. The list that can be set is the one of TLS 1.2: it gets a single suite that needs a
-pre-shared key, which gRPC never has. So no TLS 1.2 connection can be agreed, whatever kind of key a certificate has, and
-every gRPC user of the process is held to TLS 1.3. ``require_tls13`` proves it when gRPC was imported before us.
-"""
+# isort: off
+from psc.transport.tls13 import GRPC_CAME_FIRST, SUITES, SUITES_VARIABLE
 
-from __future__ import annotations
-
-import os
+# isort: on
 import socket
-import sys
 import threading
 
-_LATE = "grpc._cython.cygrpc" in sys.modules
-_SUITES_VARIABLE = "GRPC_SSL_CIPHER_SUITES"
-_SUITES = "ECDHE-PSK-CHACHA20-POLY1305"
-os.environ[_SUITES_VARIABLE] = _SUITES
-# Its own log goes to standard error in its own words, and a stranger's handshake can fill it; we say what matters ourselves.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-# We never fork with gRPC in use; its fork hooks would only delay programs that start other programs.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+import grpc
 
-import grpc  # noqa: E402 - only now
-
-from psc.errors import UsageError  # noqa: E402
+from psc.errors import UsageError
 
 __all__ = ["client_hello_suites", "require_tls13"]
 
@@ -32,7 +17,7 @@ _TLS13_SUITES = frozenset({0x1301, 0x1302, 0x1303})
 _SIGNALLING = frozenset({0x00FF, 0x5600})
 _PROOF_SECONDS = 5.0
 _lock = threading.Lock()
-_proved: list[bool] = [not _LATE]
+_proved: list[bool] = [not GRPC_CAME_FIRST]
 
 
 def require_tls13() -> None:
@@ -45,7 +30,7 @@ def require_tls13() -> None:
         if not _proved[0]:
             offered = client_hello_suites()
             if not offered or not all(suite in _TLS13_SUITES | _SIGNALLING or _grease(suite) for suite in offered):
-                raise UsageError("transport.grpc-imported-first", variable=_SUITES_VARIABLE, value=_SUITES)
+                raise UsageError("transport.grpc-imported-first", variable=SUITES_VARIABLE, value=SUITES)
             _proved[0] = True
 
 

@@ -68,10 +68,12 @@ def homes(tmp_path: Path) -> Iterator[tuple[Home, Home]]:
     """Return the open homes ``merchant`` and ``courier`` under ``m`` and ``c``, which trust each other."""
     from psc.node.own import own_card
     from psc.node.trust import trust
+    from psc.testing.nodes import free_port
 
+    address = f"127.0.0.1:{free_port()}"
     with (
         Home.create(tmp_path / "m", "merchant") as merchant,
-        Home.create(tmp_path / "c", "courier", listen="127.0.0.1:7443", address="127.0.0.1:7443") as courier,
+        Home.create(tmp_path / "c", "courier", listen=address, address=address) as courier,
     ):
         trust(merchant, own_card(courier))
         trust(courier, own_card(merchant))

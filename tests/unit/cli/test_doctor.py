@@ -47,7 +47,7 @@ def test_what_the_port_shows_is_told_at_the_right_check(
 
 
 def test_a_closed_port_is_found_for_real(psc: Psc, homes: tuple[Home, Home]) -> None:
-    done = psc("doctor courier --home m")  # 127.0.0.1:7443, where nothing should listen in a test
+    done = psc("doctor courier --home m")  # a port that was free a moment ago
     assert done.code == 8
     assert "psc serve" in done.out
 

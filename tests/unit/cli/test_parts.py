@@ -16,7 +16,7 @@ from psc.cli.masks import masked
 from psc.cli.options import Target, comma_list, parse_on, parse_target
 from psc.cli.progress import watched
 from psc.cli.show import bytes_text, number_text, seconds_text
-from psc.cli.unmasking import record_unmasking, unmaskings_of
+from psc.node.unmasking import record_unmasking, unmaskings_of
 from psc.errors import CancelledError, StorageError, UsageError
 from psc.node.home import Home
 from psc.operations.progress import Cancel, Progress, ProgressCallback
@@ -39,14 +39,23 @@ def test_targets_and_keys() -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (99_949, "99.9 kB"), (99_960, "100 kB"), (999_600, "1.0 MB"), (5 * 10**12, "5000 GB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (99_949, "99.9 kB"),
+        (99_960, "100 kB"),
+        (999_600, "1.0 MB"),
+        (5 * 10**12, "5000 GB"),
+    ],
 )
 def test_bytes(count: int, text: str) -> None:
     assert bytes_text(count) == text
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.0004, "0 ms"), (0.5, "500 ms"), (1, "1.0 s"), (119.9, "119.9 s"), (600, "10 min"), (7400, "2 h 3 min")]
+    ("seconds", "text"),
+    [(0.0004, "0 ms"), (0.5, "500 ms"), (1, "1.0 s"), (119.9, "119.9 s"), (600, "10 min"), (7400, "2 h 3 min")],
 )
 def test_seconds(seconds: float, text: str) -> None:
     assert seconds_text(seconds) == text

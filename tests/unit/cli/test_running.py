@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
+from psc.node.runs import get_run
 from psc.testing.nodes import PURPOSE, NodePair, grant, node_pair
 
 from .conftest import Psc
@@ -47,7 +49,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodePair]:
 @pytest.fixture
 def orders(tmp_path: Path) -> Path:
     mine = [*range(SHARED), *range(5000, 5000 + ROWS - SHARED)]
-    table = pa.table({"order": [f"O{n}" for n in range(ROWS)], "手机": [phone(number) for number in mine], "city": ["深圳"] * ROWS})
+    table = pa.table(
+        {"order": [f"O{n}" for n in range(ROWS)], "手机": [phone(number) for number in mine], "city": ["深圳"] * ROWS}
+    )
     pacsv.write_csv(table, tmp_path / "orders.csv")
     return tmp_path / "orders.csv"
 
@@ -55,6 +59,13 @@ def orders(tmp_path: Path) -> Path:
 @pytest.fixture
 def line(pair: NodePair, orders: Path) -> str:
     return f"courier/parcels --home {pair.merchant.home.path} --input orders.csv --key phone=手机 --purpose {PURPOSE}"
+
+
+def _wait_until_finished(pair: NodePair, run: str) -> None:
+    """Wait until the responder has stored what the initiator already has."""
+    patience = time.monotonic() + 20
+    while get_run(pair.courier.home, run).status == "running" and time.monotonic() < patience:
+        time.sleep(0.01)
 
 
 def test_match_writes_masked_keys_and_says_what_was_learned(psc: Psc, line: str, tmp_path: Path) -> None:
@@ -134,17 +145,21 @@ def test_a_refused_dry_run_prints_the_plan_and_exits_4(psc: Psc, line: str) -> N
 def test_output_to_both_is_delivered_and_exported(psc: Psc, line: str, pair: NodePair, tmp_path: Path) -> None:
     courier = pair.courier.home.path
     run = psc(f"match {line} --output-to both --json").json()["run_id"]
+    _wait_until_finished(pair, run)
     assert "psc runs export" in psc(f"runs show {run} --home {courier}").out
     assert psc(f"runs export {run} --home {courier} --output theirs.csv").code == 0
     assert pacsv.read_csv(tmp_path / "theirs.csv").column("mobile")[0].as_py() == "138****0000"
     assert psc(f"runs export {run} --home {courier} --output open.csv --unmask").code == 0
     assert str(pacsv.read_csv(tmp_path / "open.csv").column("mobile")[0].as_py()) == phone(0)
     assert len(psc(f"runs show {run} --home {courier} --json").json()["unmasked"]) == 1
-    assert psc(f"runs export {run} --home {pair.merchant.home.path} --output x.csv --json").error()["code"] == "cli.result-missing"
+    assert (
+        psc(f"runs export {run} --home {pair.merchant.home.path} --output x.csv --json").error()["code"] == "cli.result-missing"
+    )
 
 
 def test_a_third_home_with_two_cards_verifies_a_receipt_file(psc: Psc, line: str, pair: NodePair, tmp_path: Path) -> None:
     run = psc(f"count {line} --json").json()["run_id"]
+    _wait_until_finished(pair, run)
     merchant = pair.merchant.home.path
     assert psc(f"runs export {run} --home {merchant} --receipt receipt.json").code == 0
     assert psc("init --home third --name auditor").code == 0

@@ -43,8 +43,6 @@ def test_it_tells_its_port_and_stops_when_asked(homes: tuple[Home, Home], number
         ("serve --home nowhere", "node.home-missing", 2),
     ],
 )
-def test_bad_input_has_its_code(
-    psc: Psc, homes: tuple[Home, Home], tmp_path: Path, line: str, code: str, exit_code: int
-) -> None:
+def test_bad_input_has_its_code(psc: Psc, homes: tuple[Home, Home], tmp_path: Path, line: str, code: str, exit_code: int) -> None:
     error = psc(line + " --json").error()
     assert (error["code"], error["exit_code"]) == (code, exit_code)

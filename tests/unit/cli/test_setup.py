@@ -17,7 +17,7 @@ def test_two_homes_exchange_cards_with_commands_alone(psc: Psc, tmp_path: Path) 
     assert made.keys() == {"home", "name", "identity", "fingerprint", "listen", "address"}
     assert made["home"] == str(tmp_path / "m")
     assert psc("init --home c --name courier --address courier.example:7443 --language zh --region HK").code == 0
-    assert "language = \"zh\"" in (tmp_path / "c" / "node.toml").read_text(encoding="utf-8")
+    assert 'language = "zh"' in (tmp_path / "c" / "node.toml").read_text(encoding="utf-8")
     for one in ("m", "c"):
         assert psc(f"card --home {one} --output {one}.card").code == 0
     pinned = psc("trust c.card --home m --json").json()
@@ -73,9 +73,7 @@ def test_an_unvouched_identity_is_refused(psc: Psc, homes: tuple[Home, Home], tm
         ("partners --home nowhere", "node.home-missing", 2),
     ],
 )
-def test_bad_input_has_its_code(
-    psc: Psc, homes: tuple[Home, Home], tmp_path: Path, line: str, code: str, exit_code: int
-) -> None:
+def test_bad_input_has_its_code(psc: Psc, homes: tuple[Home, Home], tmp_path: Path, line: str, code: str, exit_code: int) -> None:
     (tmp_path / "junk").write_text("junk", encoding="utf-8")
     before = homes[0].identity.public
     error = psc(line + " --json").error()

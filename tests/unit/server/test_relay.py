@@ -19,16 +19,7 @@ from psc.session.channel import Channel
 from psc.transport.grpc import Link
 from psc.transport.handler import Peer
 from psc.transport.mailbox import Turn
-from tests.net import QUICK, Net, Script, echo, in_thread, serving
-
-
-def eventually(condition, seconds: float = 3.0) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return condition()
+from tests.net import QUICK, Net, Script, echo, eventually, in_thread, serving
 
 
 @dataclass

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import secrets
 import socket
 import threading
@@ -28,24 +26,14 @@ from psc.errors import (
     UsageError,
 )
 from psc.server import Server, json_logger
-from psc.server.log import FIELDS, observer
 from psc.session.channel import Channel
 from psc.transport.address import Address
 from psc.transport.grpc.connection import Connection, receive_limit
 from psc.transport.handler import Peer
 from psc.transport.mailbox import frame_digest
-from tests.net import QUICK, Net, Party, Script, echo, in_thread, serving
+from tests.net import QUICK, Net, Party, Script, echo, eventually, in_thread, serving
 
 SERVICE = "/psc.v1.PeerService/"
-
-
-def eventually(condition, seconds: float = 3.0) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return condition()
 
 
 class Raw:
@@ -482,36 +470,3 @@ def test_new_partner_and_renewed_certificate_need_no_restart():
         assert "certificate.failed" in names
     finally:
         server.stop(0)
-
-
-# -- the log ------------------------------------------------------------------------------------------------------------------
-
-
-def test_log_is_json_of_closed_fields_alone():
-    with serving(Script(echo)) as net, net.link() as link:
-        channel = link.open(b"hello with 13800138000", b"s").channel
-        channel.send(b"13800138000")
-        channel.recv()
-        channel.send(b"")
-        channel.recv()
-        channel.close()
-        assert eventually(lambda: "session.finished" in net.event_names())
-    assert "13800138000" not in net._log.getvalue()
-    for event in net.events:
-        assert set(event) <= FIELDS | {"time", "level", "event"}
-        assert str(event["time"]).endswith("Z")
-    assert net.event_names() == ["server.started", "session.accepted", "session.finished", "server.stopping", "server.stopped"]
-
-
-def test_log_leaves_out_unknown_fields_and_texts_of_others(capsys):
-    logger = json_logger(name="psc.test-log")
-    observe = observer(logger)
-    observe("session.failed", code="x", phone="13800138000", run="")
-    logger.info("a library says %s", "13800138000")
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert lines[0]["event"] == "session.failed"
-    assert lines[0]["level"] == "warning"
-    assert set(lines[0]) == {"time", "level", "event", "code"}
-    assert lines[1]["event"] == "library"
-    assert "13800138000" not in json.dumps(lines)
-    logging.getLogger("psc.test-log").handlers = []

@@ -22,16 +22,7 @@ from psc.errors import (
 from psc.session.channel import MAX_FRAME_BYTES, Channel
 from psc.session.limits import Limits
 from psc.transport.grpc import Link
-from tests.net import QUICK, Net, Script, echo, in_thread, serving
-
-
-def eventually(condition, seconds: float = 3.0) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return condition()
+from tests.net import QUICK, Net, Script, echo, eventually, in_thread, serving
 
 
 def test_questions():

@@ -109,10 +109,11 @@ def test_what_grpc_offers_in_this_process_is_tls_13():
     [
         ("", None, "fine"),
         ("import grpc", None, "transport.grpc-imported-first"),
+        ("import psc.transport.tls13, grpc", None, "fine"),
         ("import grpc", "ECDHE-PSK-CHACHA20-POLY1305", "fine"),
         ("import grpc", "ECDHE-ECDSA-AES128-GCM-SHA256", "transport.grpc-imported-first"),
     ],
-    ids=["psc first", "grpc first", "grpc first with our setting", "grpc first with another setting"],
+    ids=["psc first", "grpc first", "the setting first", "grpc first with our setting", "grpc first with another setting"],
 )
 def test_order_of_imports_is_checked_by_proof(before, suites, expected):
     program = textwrap.dedent(

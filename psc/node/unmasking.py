@@ -62,4 +62,4 @@ def unmaskings_of(home: Home, run_id: str) -> list[dict[str, object]]:
         entries = [json.loads(line) for line in lines]
         return [entry for entry in entries if entry["run_id"] == run_id]
     except (ValueError, KeyError, TypeError):
-        raise StorageError("cli.unmasking-damaged", path=str(path)) from None
+        raise StorageError("node.unmasking-damaged", path=str(path)) from None

@@ -1,0 +1,428 @@
+"""Runs over a network that fails, with the side that has no inbound port, and runs that are stopped in the middle.
+
+The proxy stands where the courier's card says that the courier is; both nodes are otherwise as they would be in life. What
+happens in the middle of a run happens at a frame, in the initiator's tap, so nothing depends on how fast the machine is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import psc
+from psc.errors import (
+    AbortCode,
+    CancelledError,
+    ChannelClosedError,
+    ConnectError,
+    ExitCode,
+    PeerAbortedError,
+    PscError,
+    TransportError,
+    UsageError,
+)
+from psc.node.runs import get_run, list_runs, request_cancel
+from psc.testing.faulty import FaultyProxy
+from psc.testing.nodes import free_port
+from tests.fault.meddling import kind_of
+from tests.fault.parties import Parties, in_thread, parties, serve, until
+
+Act = Callable[[], object]
+
+IMPATIENT = {"call_deadline_seconds": 1.5, "poll_seconds": 0.5, "peer_silence_seconds": 2.5, "reconnect_seconds": 1.5}
+
+
+@contextlib.contextmanager
+def proxied(folder: Path, **options: Any) -> Iterator[tuple[Parties, FaultyProxy]]:
+    """Give both nodes with a proxy between them."""
+    port = free_port()
+    with (
+        FaultyProxy(port) as proxy,
+        parties(folder, port=port, address=f"127.0.0.1:{proxy.port}", **options) as pair,
+    ):
+        yield pair, proxy
+
+
+def at(kind: str, act: Act, *, way: str = "sent") -> Callable[[str, bytes], None]:
+    """Return a tap that calls ``act`` once, at the first frame of a kind."""
+    done = threading.Event()
+
+    def tap(direction: str, frame: bytes) -> None:
+        if direction == way and kind_of(frame) == kind and not done.is_set():
+            done.set()
+            act()
+
+    return tap
+
+
+def later(seconds: float, act: Act) -> None:
+    """Call ``act`` in a while, from another thread."""
+    threading.Timer(seconds, act).start()
+
+
+MIDDLE = [("confirmation", "sent"), ("blinded_items", "sent"), ("evaluated_items", "received"), ("receipt_signature", "sent")]
+
+
+@pytest.mark.parametrize(("kind", "way"), MIDDLE)
+@pytest.mark.parametrize("operation", ["match", "count"])
+def test_a_connection_that_is_cut_and_heals_costs_only_time(tmp_path: Path, operation: str, kind: str, way: str) -> None:
+    kind = "masked_items" if (operation, kind) == ("count", "evaluated_items") else kind
+    with proxied(tmp_path) as (pair, proxy):
+
+        def cut() -> None:
+            proxy.cut()
+            later(0.4, proxy.heal)
+
+        outcome = pair.run(pair.request(operation), tap=at(kind, cut, way=way))
+        pair.check_right(outcome, retries=1)
+
+
+def test_latency_changes_nothing_but_the_time(tmp_path: Path) -> None:
+    with proxied(tmp_path) as (pair, proxy):
+        proxy.latency(0.04)
+        pair.check_honest("match")
+        pair.check_honest("count")
+
+
+def test_resets_again_and_again_lose_and_repeat_nothing(tmp_path: Path) -> None:
+    with proxied(tmp_path) as (pair, proxy):
+        retries = 0
+        for operation in ("match", "count"):
+
+            def every_frame(_way: str, _frame: bytes) -> None:
+                proxy.reset()
+
+            outcome = pair.run(pair.request(operation), tap=every_frame)
+            pair.check_right(outcome)
+            assert outcome.result is not None
+            retries += outcome.result.stats.retries
+        assert retries > 0
+
+
+def test_a_reset_in_the_middle_of_a_frame_is_mended(tmp_path: Path) -> None:
+    with proxied(tmp_path) as (pair, proxy):
+        outcome = pair.run(pair.match(), tap=at("sender_tags", lambda: proxy.reset_after(60_000), way="received"))
+        pair.check_right(outcome, retries=1)
+
+
+@pytest.mark.parametrize("direction", ["up", "down", "both"])
+def test_a_stall_that_ends_in_time_is_waited_out(tmp_path: Path, direction: str) -> None:
+    """Bytes are held back with the connection open: no error of the network tells anybody."""
+    with proxied(tmp_path) as (pair, proxy):
+
+        def stall() -> None:
+            proxy.stall(direction)
+            later(1.0, proxy.heal)
+
+        pair.check_right(pair.run(pair.match(), tap=at("blinded_items", stall)))
+
+
+@pytest.mark.parametrize("fault", ["cut", "stall", "up", "down"])
+def test_a_network_that_never_heals_ends_both_sides_in_time(tmp_path: Path, fault: str) -> None:
+    with proxied(tmp_path, limits=IMPATIENT) as (pair, proxy):
+        begun: list[float] = []
+
+        def harm() -> None:
+            begun.append(time.monotonic())
+            if fault in ("cut", "stall"):
+                getattr(proxy, fault)()
+            else:
+                proxy.one_way(fault)
+
+        outcome = pair.run(pair.match(), tap=at("blinded_items", harm))
+        waited = time.monotonic() - begun[0]
+        assert isinstance(outcome.initiator, ChannelClosedError)
+        assert outcome.initiator.exit_code is ExitCode.TRANSPORT
+        assert isinstance(outcome.responder, TransportError)
+        assert outcome.responder_record is not None
+        assert outcome.responder_record.code == "transport.peer-silent"
+        assert outcome.initiator_record.code == outcome.initiator.code
+        # One call's deadline may run out before the first failure is seen; a busy machine takes its own share.
+        assert waited < IMPATIENT["reconnect_seconds"] + IMPATIENT["call_deadline_seconds"] + 10
+        pair.check_nothing_came_out(outcome)
+        proxy.heal()
+        proxy.reset()
+        pair.check_honest()
+
+
+def test_a_server_that_restarts_in_the_middle_ends_the_run_and_serves_the_next(tmp_path: Path) -> None:
+    with parties(tmp_path) as pair:
+
+        def restart() -> None:
+            pair.serving.stop(0)
+            pair.serving = serve(pair.courier, pair.handler, None)
+
+        try:
+            outcome = pair.run(pair.match(), tap=at("blinded_items", restart))
+            assert isinstance(outcome.initiator, ChannelClosedError | PeerAbortedError)
+            assert outcome.initiator.abort_code in (AbortCode.STOPPING, AbortCode.PEER_SILENT)
+            pair.check_nothing_came_out(outcome)
+            pair.check_honest()
+        finally:
+            pair.serving.stop(0)
+
+
+def test_nobody_there_is_an_error_of_the_connection(tmp_path: Path) -> None:
+    with proxied(tmp_path, limits={"connect_seconds": 1.0}) as (pair, proxy):
+        proxy.cut()
+        with pytest.raises(ConnectError):
+            pair.merchant.connect("courier")
+        proxy.heal()
+        pair.check_honest()
+
+
+# --- answering by dialling out -----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def dialling_out(folder: Path, **options: Any) -> Iterator[tuple[Parties, FaultyProxy]]:
+    """Give both nodes the other way round: the courier has no inbound port and waits at the merchant's server."""
+    port = free_port()
+    with FaultyProxy(port) as proxy, parties(folder, **options) as pair:
+        pair.serving.stop(0)
+        for home, name, listen, address in (
+            (pair.merchant, "merchant", f"127.0.0.1:{port}", f"127.0.0.1:{proxy.port}"),
+            (pair.courier, "courier", "0.0.0.0:0", ""),
+        ):
+            folder_of = home.home.path
+            home.close()
+            settings = folder_of / "node.toml"
+            lines = [
+                f'listen = "{listen}"' if line.startswith("listen =") else line
+                for line in settings.read_text(encoding="utf-8").splitlines()
+            ]
+            lines = [f'address = "{address}"' if line.startswith("address =") else line for line in lines]
+            settings.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            assert name in settings.read_text(encoding="utf-8")
+        with psc.Node.open(folder / "merchant") as merchant, psc.Node.open(folder / "courier") as courier:
+            for owner, other in ((merchant, courier), (courier, merchant)):
+                card = folder / f"{owner.name}.card.json"
+                card.write_text(owner.card_json(), encoding="utf-8")
+                other.trust(card)
+            pair.merchant, pair.courier = merchant, courier
+            pair.handler = None  # type: ignore[assignment]  # the node's own handler answers here
+            with merchant.serve(), courier.answer_via("merchant"):
+                until(lambda: reachable(pair), "the courier to wait at the merchant's server")
+                yield pair, proxy
+
+
+def reachable(pair: Parties) -> bool:
+    """Return whether the courier waits where the merchant can ask it."""
+    try:
+        pair.merchant.connect("courier").close()
+    except PscError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("operation", ["match", "count"])
+def test_a_courier_without_an_inbound_port_answers(tmp_path: Path, operation: str) -> None:
+    with dialling_out(tmp_path) as (pair, proxy):
+        pair.check_honest(operation)
+
+        def cut() -> None:
+            proxy.cut()
+            later(0.4, proxy.heal)
+
+        # The merchant's own calls stay on its machine; what breaks is the courier's way to it.
+        outcome = pair.run(pair.request(operation), tap=at("blinded_items", cut))
+        pair.check_right(outcome)
+        proxy.reset()
+        until(lambda: reachable(pair), "the courier to come back")
+        pair.check_honest(operation)
+
+
+def test_a_courier_that_is_lost_in_the_middle_ends_the_run_and_comes_back(tmp_path: Path) -> None:
+    with dialling_out(tmp_path, limits=IMPATIENT) as (pair, proxy):
+        outcome = pair.run(pair.match(), tap=at("blinded_items", proxy.cut))
+        assert isinstance(outcome.initiator, ChannelClosedError | PeerAbortedError)
+        assert outcome.initiator.abort_code is AbortCode.PEER_SILENT
+        assert outcome.responder_record is not None
+        assert outcome.responder_record.status == "failed"
+        pair.check_nothing_came_out(outcome)
+        until(lambda: not reachable(pair), "the courier to count as gone")
+        with pytest.raises(ConnectError) as caught:
+            pair.merchant.connect("courier")
+        assert caught.value.exit_code is ExitCode.NOT_READY
+        proxy.heal()
+        until(lambda: reachable(pair), "the courier to come back", 40)
+        pair.check_honest()
+
+
+def test_a_run_that_was_accepted_but_never_told_is_recorded_as_failed(tmp_path: Path) -> None:
+    """The courier dials out, judges the hello, and cannot bring its answer back."""
+    with dialling_out(tmp_path, limits=IMPATIENT) as (pair, proxy):
+        with pair.merchant.connect("courier") as partner:
+            plan = partner.plan(pair.match())
+            proxy.stall("up")
+            with pytest.raises(PscError) as caught:
+                plan.run()
+        assert isinstance(caught.value, TransportError | PeerAbortedError)
+        run_id = list_runs(pair.merchant.home, limit=1)[0].run_id
+        proxy.heal()
+        proxy.reset()
+        until(lambda: reachable(pair), "the courier to come back", 40)
+        record = pair.record(run_id)
+        assert record is None or record.status == "failed"
+        pair.check_honest()
+
+
+# --- stopping in the middle ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operation", ["match", "count"])
+@pytest.mark.parametrize("kind", ["confirmation", "blinded_items", "receipt_signature"])
+def test_the_initiator_cancels(pair: Parties, operation: str, kind: str) -> None:
+    cancel = psc.Cancel()
+    outcome = pair.run(pair.request(operation), tap=at(kind, cancel.set), cancel=cancel)
+    assert isinstance(outcome.initiator, CancelledError)
+    assert outcome.initiator.exit_code is ExitCode.CANCELLED
+    assert outcome.initiator_record.status == "cancelled"
+    assert outcome.responder_record is not None
+    assert (outcome.responder_record.status, outcome.responder_record.code) == ("cancelled", "transport.aborted-cancelled")
+    assert isinstance(outcome.responder, PeerAbortedError)
+    pair.check_nothing_came_out(outcome)
+    pair.check_honest(operation)
+
+
+def test_a_run_cancelled_before_it_begins_asks_nobody(pair: Parties) -> None:
+    cancel = psc.Cancel()
+    cancel.set()
+    outcome = pair.run(pair.match(), cancel=cancel)
+    assert isinstance(outcome.initiator, CancelledError)
+    assert outcome.initiator_record.status == "cancelled"
+    if outcome.responder_record is not None:
+        assert outcome.responder_record.status in ("cancelled", "failed")
+    pair.check_nothing_came_out(outcome)
+
+
+def test_an_interrupt_from_the_keyboard_cancels_on_both_sides(pair: Parties) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pair.merchant.connect("courier", tap=at("blinded_items", interrupt)) as partner:
+        plan = partner.plan(pair.match())
+        with pytest.raises(KeyboardInterrupt):
+            plan.run()
+    run_id = list_runs(pair.merchant.home, limit=1)[0].run_id
+    assert get_run(pair.merchant.home, run_id).status == "cancelled"
+    record = pair.record(run_id)
+    assert record is not None
+    assert record.status == "cancelled"
+    pair.check_honest()
+
+
+@pytest.mark.parametrize("operation", ["match", "count"])
+def test_the_responder_cancels_from_another_process(pair: Parties, operation: str) -> None:
+    def cancel() -> None:
+        run_id = list_runs(pair.courier.home, limit=1)[0].run_id
+        request_cancel(pair.courier.home, run_id)
+        until(lambda: get_run(pair.courier.home, run_id).status != "running", "the server to see the wish")
+
+    outcome = pair.run(pair.request(operation), tap=at("blinded_items", cancel))
+    assert isinstance(outcome.initiator, PeerAbortedError)
+    assert outcome.initiator.abort_code is AbortCode.CANCELLED
+    assert outcome.initiator.exit_code is ExitCode.CANCELLED
+    assert outcome.initiator_record.status == "cancelled"
+    assert isinstance(outcome.responder, CancelledError)
+    assert outcome.responder_record is not None
+    assert outcome.responder_record.status == "cancelled"
+    pair.check_nothing_came_out(outcome)
+    with pytest.raises(UsageError):
+        request_cancel(pair.courier.home, outcome.run_id)
+    pair.check_honest(operation)
+
+
+def test_the_initiator_cancels_from_another_process(pair: Parties) -> None:
+    def cancel() -> None:
+        run_id = list_runs(pair.merchant.home, limit=1)[0].run_id
+        request_cancel(pair.merchant.home, run_id)
+        until(lambda: get_run(pair.courier.home, run_id).status != "running", "the wish to reach the courier")
+
+    outcome = pair.run(pair.match(), tap=at("blinded_items", cancel))
+    assert isinstance(outcome.initiator, CancelledError)
+    assert outcome.initiator_record.status == "cancelled"
+    assert outcome.responder_record is not None
+    assert outcome.responder_record.status == "cancelled"
+    pair.check_nothing_came_out(outcome)
+    pair.check_honest()
+
+
+def test_a_graceful_stop_lets_the_run_finish_and_refuses_new_ones(tmp_path: Path) -> None:
+    with parties(tmp_path) as pair, pair.merchant.connect("courier") as second:
+        late = second.plan(pair.count())
+        stopping: list[Callable[..., Any]] = []
+
+        def stop() -> None:
+            stopping.append(in_thread(lambda: pair.serving.stop(30)))
+            until(lambda: any(event["event"] == "server.stopping" for event in pair.log), "the stop to begin")
+            with pytest.raises(PeerAbortedError) as caught:
+                until(lambda: late.run(), "the refusal")
+            assert caught.value.abort_code is AbortCode.STOPPING
+            assert caught.value.exit_code is ExitCode.NOT_READY
+
+        outcome = pair.run(pair.match(), tap=at("blinded_items", stop))
+        stopping[0]()
+        assert [event["event"] for event in pair.log][-1] == "server.stopped"
+        assert outcome.initiator is None
+        assert outcome.responder_record is not None
+        assert outcome.responder_record.status == "finished"
+        with pytest.raises(ConnectError):
+            pair.merchant.connect("courier")
+
+
+def test_a_stop_that_cannot_wait_any_longer_ends_the_run(tmp_path: Path) -> None:
+    with parties(tmp_path) as pair:
+        outcome = pair.run(pair.match(), tap=at("blinded_items", lambda: pair.serving.stop(0.2)))
+        assert isinstance(outcome.initiator, PeerAbortedError | ChannelClosedError)
+        assert outcome.initiator.abort_code in (AbortCode.STOPPING, AbortCode.PEER_SILENT)
+        assert outcome.responder_record is not None
+        assert (outcome.responder_record.status, outcome.responder_record.code) == ("failed", "transport.stopping")
+        pair.check_nothing_came_out(outcome)
+
+
+# --- limits --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_set_over_the_limit_is_refused_with_its_size_before_anything_moves(tmp_path: Path) -> None:
+    with parties(tmp_path, limits={"set_elements": 40}) as pair:
+        with pair.merchant.connect("courier") as partner, pytest.raises(UsageError) as caught:
+            partner.plan(pair.match())
+        assert caught.value.code == "operations.set-over-limit"
+        assert caught.value.fields["limit"] == 40
+        assert not list_runs(pair.merchant.home)
+        assert not list_runs(pair.courier.home)
+        small = pair.orders.slice(0, 20)
+        with pair.merchant.connect("courier") as partner:
+            plan = partner.plan(
+                psc.Count(small, on={"phone": "收件人手机"}, dataset="parcels", purpose=plan_purpose(), on_bad="skip")
+            )
+            assert plan.own_keys <= 20
+
+
+def plan_purpose() -> str:
+    from psc.testing.nodes import PURPOSE
+
+    return PURPOSE
+
+
+@pytest.mark.parametrize("limit", ["sessions", "sessions_per_partner"])
+def test_more_sessions_than_allowed_are_busy_and_later_served(tmp_path: Path, limit: str) -> None:
+    with parties(tmp_path, limits={limit: 1}) as pair, pair.merchant.connect("courier") as second:
+        refused: list[PscError] = []
+
+        def ask_again() -> None:
+            with pytest.raises(PeerAbortedError) as caught:
+                second.plan(pair.count()).run()
+            refused.append(caught.value)
+
+        pair.check_right(pair.run(pair.match(), tap=at("blinded_items", ask_again)))
+        assert refused[0].abort_code is AbortCode.BUSY
+        assert refused[0].exit_code is ExitCode.NOT_READY
+        pair.check_honest("count")
