@@ -386,7 +386,8 @@ _RUNS: dict[str, Text] = {
     ),
 }
 
-TEXTS: dict[str, Text] = {**_HOME, **_SETTINGS, **_KEYS, **_CARDS, **_DATASETS, **_RUNS    "node.unmasking-damaged": Text(
+TEXTS: dict[str, Text] = {**_HOME, **_SETTINGS, **_KEYS, **_CARDS, **_DATASETS, **_RUNS,
+    "node.unmasking-damaged": Text(
         "The record of unmasking {path} is damaged.",
         "取消遮盖的记录 {path} 已损坏。",
         "Restore it from a backup of the home.",

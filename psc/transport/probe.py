@@ -90,6 +90,13 @@ class _ProxyRefused(Exception):  # noqa: N818 - local signal
         self.proxy, self.status = proxy, status
 
 
+class _Socket(ssl.SSLSocket):
+    """Closes itself: CPython forgets a socket that the other side resets in the moment in which it is wrapped."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def _connect(address: Address, timeout: float) -> socket.socket:
     proxy = None if address.loopback else _proxy_for(address)
     if proxy is None:
@@ -196,6 +203,7 @@ def _presented(address: Address, tls: TlsMaterial, timeout: float) -> x509.Certi
 
 def _context(tls: TlsMaterial, *, verify: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = _Socket
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["h2"])
     if verify:

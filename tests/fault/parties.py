@@ -23,7 +23,7 @@ import psc
 from psc.errors import PscError, UsageError
 from psc.node.certificates import identify, tls_for
 from psc.node.home import Home
-from psc.node.runs import RunRecord, get_run, list_runs, receipt_of
+from psc.node.runs import RunRecord, get_run, receipt_of
 from psc.operations.plan import Plan
 from psc.operations.requests import Count, Match, Request
 from psc.operations.responder import NodeHandler
@@ -32,6 +32,7 @@ from psc.sdk.node import Serving, material
 from psc.server.log import json_logger
 from psc.server.server import Server
 from psc.session.channel import Channel
+from psc.session.hello import Hello
 from psc.testing.madeup import ORDER_PHONE, PARCEL_PHONE, courier_parcels, merchant_orders, plain_join, plain_keys
 from psc.testing.nodes import PURPOSE, free_port, grant
 from psc.transport.handler import Answer, Peer
@@ -114,12 +115,12 @@ class Outcome:
 
 @dataclass
 class Parties:
-    """Two open nodes, the courier serving with a watched handler."""
+    """Two open nodes, the courier serving with a watched handler, or with the node's own (``None``)."""
 
     folder: Path
     merchant: psc.Node
     courier: psc.Node
-    handler: WatchedHandler
+    handler: WatchedHandler | None
     serving: Serving
     orders: pa.Table
     parcels: pa.Table
@@ -176,17 +177,17 @@ class Parties:
             **options: of ``Plan.run``.
         """
         result, error = None, None
+        asked: list[str] = []
         with self.merchant.connect("courier", tap=tap) as partner:
             plan = partner.plan(request)
             assert plan.refusal is None, str(plan.refusal)
-            if wrap is not None:
-                intercept(plan, wrap)
+            intercept(plan, wrap or (lambda channel: channel), asked.append)
             change(plan)
             try:
                 result = plan.run(**options)
             except PscError as raised:
                 error = raised
-        run_id = list_runs(self.merchant.home, limit=1)[0].run_id
+        run_id = asked[0]
         return Outcome(
             run_id,
             result,
@@ -209,10 +210,11 @@ class Parties:
 
     def ending(self, run_id: str) -> BaseException | None:
         """Return what ended the courier's side of a run, once it has ended."""
-        if self.record(run_id) is None:
+        if self.handler is None or self.record(run_id) is None:
             return None
-        until(lambda: run_id in self.handler.endings or self.record(run_id).status == "refused", "the responder's thread")
-        return self.handler.endings.get(run_id)
+        endings = self.handler.endings
+        until(lambda: run_id in endings or self.record(run_id).status == "refused", "the responder's thread")
+        return endings.get(run_id)
 
     def check_nothing_came_out(self, outcome: Outcome) -> None:
         """Assert that a run gave nobody anything: no result, no delivered file, no receipt on the side that refused."""
@@ -250,14 +252,15 @@ class Parties:
         return outcome.result
 
 
-def intercept(plan: Plan, wrap: Wrap) -> None:
-    """Put something between the initiator's script and its channel."""
+def intercept(plan: Plan, wrap: Wrap, note: Callable[[str], None] = lambda run_id: None) -> None:
+    """Put something between the initiator's script and its channel; ``note`` gets the run's id."""
     asking = plan.asking
     assert asking is not None
     honest = asking.open
 
-    def opened(*arguments: Any) -> tuple[bytes, bytes, Channel]:
-        accept, signature, channel = honest(*arguments)
+    def opened(hello: bytes, *rest: Any) -> tuple[bytes, bytes, Channel]:
+        note(Hello.parse(hello).run_id)
+        accept, signature, channel = honest(hello, *rest)
         return accept, signature, wrap(channel)
 
     plan.asking = replace(asking, open=opened)

@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,7 @@ def dialling_out(folder: Path, **options: Any) -> Iterator[tuple[Parties, Faulty
                 card.write_text(owner.card_json(), encoding="utf-8")
                 other.trust(card)
             pair.merchant, pair.courier = merchant, courier
-            pair.handler = None  # type: ignore[assignment]  # the node's own handler answers here
+            pair.handler = None
             with merchant.serve(), courier.answer_via("merchant"):
                 until(lambda: reachable(pair), "the courier to wait at the merchant's server")
                 yield pair, proxy
@@ -400,16 +401,8 @@ def test_a_set_over_the_limit_is_refused_with_its_size_before_anything_moves(tmp
         assert not list_runs(pair.courier.home)
         small = pair.orders.slice(0, 20)
         with pair.merchant.connect("courier") as partner:
-            plan = partner.plan(
-                psc.Count(small, on={"phone": "收件人手机"}, dataset="parcels", purpose=plan_purpose(), on_bad="skip")
-            )
+            plan = partner.plan(replace(pair.count(), source=small))
             assert plan.own_keys <= 20
-
-
-def plan_purpose() -> str:
-    from psc.testing.nodes import PURPOSE
-
-    return PURPOSE
 
 
 @pytest.mark.parametrize("limit", ["sessions", "sessions_per_partner"])
