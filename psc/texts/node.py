@@ -384,9 +384,6 @@ _RUNS: dict[str, Text] = {
         "Restore it from a backup, or ask the partner to run again.",
         "请从备份恢复，或请合作方重新运行。",
     ),
-}
-
-TEXTS: dict[str, Text] = {**_HOME, **_SETTINGS, **_KEYS, **_CARDS, **_DATASETS, **_RUNS,
     "node.unmasking-damaged": Text(
         "The record of unmasking {path} is damaged.",
         "取消遮盖的记录 {path} 已损坏。",
@@ -394,3 +391,5 @@ TEXTS: dict[str, Text] = {**_HOME, **_SETTINGS, **_KEYS, **_CARDS, **_DATASETS, 
         "请从主目录的备份恢复。",
     ),
 }
+
+TEXTS: dict[str, Text] = {**_HOME, **_SETTINGS, **_KEYS, **_CARDS, **_DATASETS, **_RUNS}
