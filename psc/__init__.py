@@ -16,6 +16,8 @@ Names are loaded when they are first used, so that ``import psc`` costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import psc.transport.tls13  # noqa: F401 - sets what gRPC reads when it is first imported, so it comes before
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Size = Annotated[int, Field(ge=0, le=1 << 40)]
-Line = Annotated[str, Field(min_length=1, max_length=1000)]
+Line = Annotated[str, Field(min_length=1, max_length=8192)]
 Lines = Annotated[tuple[Line, ...], Field(max_length=64)]
 Word = Annotated[str, Field(min_length=1, max_length=128)]
 

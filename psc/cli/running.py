@@ -246,8 +246,8 @@ def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written)
 
 
 def _write(node: Node, result: MatchResult, masked_rows: pa.Table, written: _Written) -> None:
-    from psc.node.unmasking import record_unmasking
     from psc.data.output import write_table
+    from psc.node.unmasking import record_unmasking
 
     if written.output is None:
         return

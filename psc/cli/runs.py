@@ -77,9 +77,9 @@ def show(
     verify: Annotated[bool, typer.Option("--verify", help=_VERIFY)] = False,
 ) -> None:
     """Show a run or a receipt file."""
-    from psc.node.unmasking import unmaskings_of
     from psc.node.runs import get_run, receipt_of
     from psc.node.trust import known_identities
+    from psc.node.unmasking import unmaskings_of
 
     record: RunRecord | None = None
     unmaskings: list[dict[str, object]] = []
@@ -156,11 +156,11 @@ def cancel(cli: Cli, run: RunArgument) -> None:
 
 def _export_result(home: Home, record: RunRecord, output: Path, *, unmask: bool) -> None:
     from psc.cli.masks import masked
-    from psc.node.unmasking import record_unmasking
     from psc.data.output import write_table
     from psc.data.table import load
     from psc.node.datasets import get_dataset
     from psc.node.runs import result_of
+    from psc.node.unmasking import record_unmasking
 
     path = result_of(home, record.run_id)
     if path is None:

@@ -171,7 +171,7 @@ def _declared(keys: Sequence[str], release: Sequence[str], values: Sequence[str]
     )
     found_groups = tuple(RegisteredGroup(name=label, column=column) for label, column in (parse_group(spec) for spec in groups))
     for what, entries, most in (
-        ("--key", found_keys, 8),
+        ("--key", found_keys, 4),
         ("--release", found_release, 64),
         ("--value", found_values, 64),
         ("--group", found_groups, 64),

@@ -113,13 +113,9 @@ class DatasetRecord(Document):
     def key_count_of(self, names: Sequence[str]) -> int:
         """Return the number of distinct keys when these keys are used together.
 
-        It was counted at registration for each key and for all together; for another choice it is the largest of the chosen
-        keys' own counts, which the true number is not below, as far as rows have them all.
+        It was counted at registration for every choice of keys; 0 for a choice that names an unknown one.
         """
-        for entry in self.counts:
-            if set(entry.keys) == set(names):
-                return entry.count
-        return max((entry.count for entry in self.counts if len(entry.keys) == 1 and entry.keys[0] in names), default=0)
+        return next((entry.count for entry in self.counts if set(entry.keys) == set(names)), 0)
 
     @property
     def columns(self) -> tuple[str, ...]:

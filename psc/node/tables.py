@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class Survey:
         fingerprint: SHA-256 of the content, for the salted version alone.
         row_count: rows of the source.
         most_rows_per_key: rows of the key that has most, all keys used together.
-        counts: for each key, and for all together: key names, distinct keys, rows rejected.
+        counts: for each choice of keys: key names, distinct keys, rows rejected.
     """
 
     fingerprint: bytes
@@ -93,10 +94,10 @@ def survey(record: DatasetRecord, *, rejects: Path | None) -> Survey:
     together = _prepare(record, source, uses, rejects)
     _check_release(record, source)
     counts = [(tuple(use.key_name for use in uses), together.key_count, together.rejected.total)]
-    if len(uses) > 1:
-        for use in uses:
-            lone = _prepare(record, source, [use], None)
-            counts.append(((use.key_name,), lone.key_count, lone.rejected.total))
+    for size in range(1, len(uses)):
+        for chosen in itertools.combinations(uses, size):  # a partner may match on any choice of them
+            part = _prepare(record, source, chosen, None)
+            counts.append((tuple(use.key_name for use in chosen), part.key_count, part.rejected.total))
     most = int(np.bincount(together.group_of_row).max()) if len(together.group_of_row) else 0
     return Survey(source.fingerprint(), together.rows_total, most, tuple(counts))
 

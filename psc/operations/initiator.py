@@ -85,7 +85,7 @@ class Asking:
             accepted, accept_signature, channel = self.open(hello.canonical(), signature, cancel)
             cancel.on_set(_aborter(channel))
             with stoppable(self.home, run_id, channel):
-                accept = self._check_accept(hello, accepted, accept_signature)
+                accept = self._check_accept(plan, hello, accepted, accept_signature)
                 result = self._play(plan, hello, accept, channel, tracker, cancel, clock)
         except PolicyDeniedError as error:
             finish_run(self.home, run_id, "refused", code=error.code)
@@ -146,14 +146,16 @@ class Asking:
             sent_at=timestamp(now()),
         )
 
-    def _check_accept(self, hello: Hello, accepted: bytes, signature: bytes) -> Accept:
+    def _check_accept(self, plan: Plan, hello: Hello, accepted: bytes, signature: bytes) -> Accept:
         accept = Accept.parse(accepted)
         verify(accept, signature.hex(), self.partner.identity)
         if accept.hello != hello.digest():
             raise AuthenticationError("operations.accept-other-hello", partner=self.partner.name)
-        limit = self.home.settings.limits.set_elements
-        if accept.responder_size > limit:
-            raise ParameterMismatchError("operations.set-over-limit", size=accept.responder_size, limit=limit)
+        if accept.responder_size != plan.partner_size:
+            # The plan showed the size; another one would mean other bytes, other leakage, perhaps more than we can hold.
+            raise ParameterMismatchError(
+                "operations.size-differs", partner=self.partner.name, planned=plan.partner_size, offered=accept.responder_size
+            )
         return accept
 
     def _play(

@@ -15,7 +15,7 @@ from psc.operations.leakage import Leakage, leakage_of
 from psc.operations.prepare import OwnTable, prepare_own
 from psc.operations.requests import Match, Request, key_names
 from psc.operations.status import PROTOCOLS, Status, check_compatible
-from psc.operations.terms import PROTOCOL_OF, payload_bytes, work_items
+from psc.operations.terms import PROTOCOL_OF, check_transfer, payload_bytes, work_items
 from psc.policy.agreement import RunLimits
 from psc.policy.catalogue import Catalogue, CatalogueEntry, decide_from_catalogue
 from psc.policy.decide import Allow, Deny, RunRequest
@@ -196,9 +196,8 @@ def make_plan(
         plan.refusal = early.error()
         return plan
     own = prepare_own(request, asked.keys, home.settings.region)
-    limit = min(home.settings.limits.set_elements, status.set_elements)
-    if own.keyed.key_count > limit:
-        raise UsageError("operations.set-over-limit", size=own.keyed.key_count, limit=limit)
+    # Sizes are judged as they are sent, padded, so that what passes here is not refused there.
+    _check_limit(padded_size(own.keyed.key_count), min(home.settings.limits.set_elements, status.set_elements))
     # Our own side keeps the smallest size by the true count; the partner judges everything by the padded one.
     exact = decide_from_catalogue(catalogue, replace(asked, input_size=own.keyed.key_count))
     decision = decide_from_catalogue(catalogue, replace(asked, input_size=padded_size(own.keyed.key_count)))
@@ -211,8 +210,14 @@ def make_plan(
     entry = next(entry for entry in catalogue.of(request.dataset) if entry.agreement_digest == decision.digest)
     _check_metadata(entry, asked, status)
     _fill(plan, home, asked, decision, entry, own, status, same_machine=same_machine)
+    _check_limit(plan.partner_size, home.settings.limits.set_elements)
     plan.asking = asking
     return plan
+
+
+def _check_limit(size: int, limit: int) -> None:
+    if size > limit:
+        raise UsageError("operations.set-over-limit", size=size, limit=limit)
 
 
 def _check_metadata(entry: CatalogueEntry, asked: RunRequest, status: Status) -> None:
@@ -282,6 +287,7 @@ def _fill(
         rows_per_key=plan.rows_per_key,
         output_to=asked.output_to,
     )
+    check_transfer(home.settings.limits, payload_bytes(asked.operation, sizes, plan.released, plan.rows_per_key, asked.output_to))
     plan.estimate = estimate(
         payload_bytes(asked.operation, sizes, plan.released, plan.rows_per_key, asked.output_to),
         work_items(asked.operation, *sizes),

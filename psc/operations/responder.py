@@ -6,16 +6,26 @@ explanation stays in our log.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from typing import Literal
 
 import pyarrow as pa
 
 from psc.audit.receipt import SignedReceipt
 from psc.crypto import Rng
 from psc.data.kinds import RULES_ID
-from psc.errors import AuthenticationError, LimitExceededError, ParameterMismatchError, PscError
+from psc.errors import (
+    AuthenticationError,
+    BudgetExhaustedError,
+    LimitExceededError,
+    ParameterMismatchError,
+    PolicyDeniedError,
+    PscError,
+    Rule,
+)
 from psc.node.certificates import own_certificate_digest
 from psc.node.clock import now, timestamp
 from psc.node.datasets import get_dataset
@@ -29,7 +39,7 @@ from psc.operations.prepare import source_state
 from psc.operations.results import SOURCE_ROW, join_rows
 from psc.operations.running import Clock, record_failure, stoppable
 from psc.operations.status import PROTOCOLS, own_status
-from psc.operations.terms import PROTOCOL_OF, count_params, match_params, receipt_of_run
+from psc.operations.terms import PROTOCOL_OF, check_transfer, count_params, match_params, payload_bytes, receipt_of_run
 from psc.policy.agreement import RunLimits
 from psc.policy.catalogue import catalogue_for, check_request
 from psc.policy.decide import Allow, Deny, RunRequest
@@ -80,44 +90,66 @@ class NodeHandler:
         self._authenticate(peer, asked, signature)
         _check_software(asked)
         allow = self._decide(peer, asked)
-        dataset = self._datasets.load(asked)
+        self._charge(peer, asked, allow)
+        try:
+            return self._accept(peer, asked)
+        except BaseException as error:
+            code = error.code if isinstance(error, PscError) else "internal"
+            status: Literal["refused", "failed"] = "refused" if isinstance(error, PolicyDeniedError) else "failed"
+            finish_run(self._home, asked.run_id, status, code=code)
+            raise
+
+    def _charge(self, peer: Peer, hello: Hello, allow: Allow) -> None:
+        """Record the run and charge it before any work is done for it: what is free can be asked for ever."""
         party = party_of(self._home, peer.identity)
         if party is None:
             raise AuthenticationError("operations.hello-not-from-partner")
-        accept = Accept(
-            hello=asked.digest(),
-            nonce=secrets.token_hex(32),
-            certificate=own_certificate_digest(self._home) if self._tls else "",
-            responder_size=padded_size(len(dataset.keyed.items)),
-            accepted_at=timestamp(now()),
-        )
         start_run(
             self._home,
-            run_id=asked.run_id,
+            run_id=hello.run_id,
             direction="responder",
             partner=peer.name,
-            operation=asked.operation,
-            dataset=asked.dataset,
-            purpose=asked.purpose,
-            protocol=asked.protocol,
-            own_size=accept.responder_size,
-            partner_size=asked.initiator_size,
+            operation=hello.operation,
+            dataset=hello.dataset,
+            purpose=hello.purpose,
+            protocol=hello.protocol,
+            partner_size=hello.initiator_size,
         )
         try:
             reserve(
                 self._home,
                 party=party.party,
-                dataset=asked.dataset,
-                run_id=asked.run_id,
-                operation=asked.operation,
-                elements=asked.initiator_size,
+                dataset=hello.dataset,
+                run_id=hello.run_id,
+                operation=hello.operation,
+                elements=hello.initiator_size,
                 limits=allow.limits,
             )
         except PscError as error:
-            finish_run(self._home, asked.run_id, "refused", code=error.code)
+            finish_run(self._home, hello.run_id, "refused", code=error.code)
             raise
-        run = _ResponderRun(self._home, peer, asked, accept, dataset)
-        return Answer(accept.canonical(), bytes.fromhex(self._home.identity.sign(accept)), run, asked.run_id)
+
+    def _accept(self, peer: Peer, hello: Hello) -> Answer:
+        dataset = self._datasets.load(hello)
+        # Reading takes time: what was revoked, expired or registered anew meanwhile counts.
+        with contextlib.suppress(BudgetExhaustedError):  # this run's own charge may have used up the quota
+            self._decide(peer, hello)
+        if dataset.record.version != hello.dataset_version:
+            raise Deny(Rule.DATASET_CHANGED, {"dataset": hello.dataset}).error()
+        size = padded_size(len(dataset.keyed.items))
+        payload = payload_bytes(
+            hello.operation, (hello.initiator_size, size), hello.released, hello.rows_per_key, hello.output_to
+        )
+        check_transfer(self._home.settings.limits, payload)
+        accept = Accept(
+            hello=hello.digest(),
+            nonce=secrets.token_hex(32),
+            certificate=own_certificate_digest(self._home) if self._tls else "",
+            responder_size=size,
+            accepted_at=timestamp(now()),
+        )
+        run = _ResponderRun(self._home, peer, hello, accept, dataset)
+        return Answer(accept.canonical(), bytes.fromhex(self._home.identity.sign(accept)), run, hello.run_id)
 
     def _authenticate(self, peer: Peer, hello: Hello, signature: bytes) -> None:
         if hello.initiator != peer.identity or hello.responder != self._home.identity.public:
@@ -179,22 +211,32 @@ class _DatasetCache:
 
     def __init__(self, home: Home) -> None:
         self._home, self._lock = home, threading.Lock()
+        self._reading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._kept: OrderedDict[tuple[object, ...], LoadedDataset] = OrderedDict()
 
     def load(self, hello: Hello) -> LoadedDataset:
-        record = get_dataset(self._home, hello.dataset)
-        keys = tuple(key.name for key in hello.keys)
-        release = tuple(column.name for column in hello.released)
-        state = source_state(record.source)
-        use = (record.version, state, keys, release, hello.rows_per_key)
-        with self._lock:  # one reading at a time: two at once would need twice the memory
-            if state is not None and use in self._kept:
-                self._kept.move_to_end(use)
-                return self._kept[use]
+        """Return the dataset as this run uses it; one reading of a dataset at a time, two would need twice the memory.
+
+        Raises:
+            DataError: the source changed since registration, or cannot be read.
+        """
+        with self._lock:
+            reading = self._reading[hello.dataset]
+        with reading:
+            record = get_dataset(self._home, hello.dataset)
+            keys = tuple(key.name for key in hello.keys)
+            release = tuple(column.name for column in hello.released)
+            state = source_state(record.source)
+            use = (record.version, state, keys, release, hello.rows_per_key)
+            with self._lock:
+                if state is not None and use in self._kept:
+                    self._kept.move_to_end(use)
+                    return self._kept[use]
             loaded = read_dataset(record, keys=keys, release=release, rows_per_key=hello.rows_per_key)
-            self._kept[use] = loaded
-            while len(self._kept) > _CACHED_DATASETS:
-                self._kept.popitem(last=False)
+            with self._lock:
+                self._kept[use] = loaded
+                while len(self._kept) > _CACHED_DATASETS:
+                    self._kept.popitem(last=False)
             return loaded
 
 
@@ -215,6 +257,7 @@ class _ResponderRun:
                 self._home,
                 run_id,
                 "finished",
+                own_size=self._accept.responder_size,
                 bytes_sent=stats.bytes_sent,
                 bytes_received=stats.bytes_received,
                 seconds=stats.seconds,

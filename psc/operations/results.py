@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -175,5 +176,11 @@ def join_rows(
     joined = table.take(pa.array(np.repeat(rows, repeat), type=pa.int64()))
     picked = released.columns.take(pa.array(theirs, type=pa.int64()))
     for name in picked.column_names:
-        joined = joined.append_column(f"{dataset}.{name}" if name in table.column_names else name, picked.column(name))
-    return joined.append_column(ROWS_CUT, pa.array(released.cut[theirs])), len(rows)
+        joined = joined.append_column(_free_name(name, joined, dataset), picked.column(name))
+    return joined.append_column(_free_name(ROWS_CUT, joined, dataset), pa.array(released.cut[theirs])), len(rows)
+
+
+def _free_name(name: str, table: pa.Table, dataset: str) -> str:
+    """Return the name, or ``dataset.name``, or that with a number: whichever the table does not have yet."""
+    candidates = itertools.chain([name, f"{dataset}.{name}"], (f"{dataset}.{name}.{n}" for n in itertools.count(2)))
+    return next(candidate for candidate in candidates if candidate not in table.column_names)

@@ -72,9 +72,7 @@ class CatalogueEntry(Document):
 
     def key_count_of(self, names: tuple[str, ...]) -> int:
         """Return the padded number of distinct keys when these keys are used together."""
-        exact = [entry.count for entry in self.key_counts if set(entry.keys) == set(names)]
-        alone = [entry.count for entry in self.key_counts if len(entry.keys) == 1 and entry.keys[0] in names]
-        return exact[0] if exact else max(alone, default=0)
+        return next((entry.count for entry in self.key_counts if set(entry.keys) == set(names)), 0)
 
     @property
     def terms(self) -> DatasetTerms:

@@ -16,13 +16,14 @@ from psc.node.fields import check_name
 from psc.node.home import Home
 from psc.node.own import own_card
 from psc.node.trust import partner_named
-from psc.policy.agreement import MAX_INPUT, MIN_INPUT, MIN_RESULT, RUNS_PER_DAY, Agreement, DatasetTerms, Party
+from psc.policy.agreement import MIN_INPUT, MIN_RESULT, RUNS_PER_DAY, Agreement, DatasetTerms, Party
 from psc.policy.agreement_file import SignedAgreement
 from psc.policy.agreements import StoredAgreement, add
 from psc.types import OperationName, OutputTo
 
 __all__ = ["VALID_FOR", "Offer", "propose"]
 
+_LEAST_MAX_INPUT = 1 << 20
 VALID_FOR = timedelta(days=365)
 """How long an agreement is valid unless said otherwise."""
 
@@ -38,7 +39,7 @@ class Offer:
         keys: names of the keys to match on; None for all registered ones.
         max_rows_per_key: rows of one key that are released at most; None for the registered bound.
         min_input: least number of distinct keys of either side.
-        max_input: most distinct keys of the asking side.
+        max_input: most distinct keys of the asking side; None for four times the dataset's keys, at least 2^20.
         min_result: least number of common keys that is told.
         runs_per_day: accepted runs on a UTC day.
         elements_per_day: evaluated elements on a UTC day; None for no bound.
@@ -52,7 +53,7 @@ class Offer:
     keys: Sequence[str] | None = None
     max_rows_per_key: int | None = None
     min_input: int = MIN_INPUT
-    max_input: int = MAX_INPUT
+    max_input: int | None = None
     min_result: int = MIN_RESULT
     runs_per_day: int = RUNS_PER_DAY
     elements_per_day: int | None = None
@@ -127,7 +128,7 @@ def _terms(home: Home, offer: Offer) -> DatasetTerms:
             release=tuple(released[name] for name in offer.release),
             max_rows_per_key=bound,
             min_input=offer.min_input,
-            max_input=offer.max_input,
+            max_input=max(_LEAST_MAX_INPUT, 4 * record.key_count) if offer.max_input is None else offer.max_input,
             min_result=offer.min_result,
             runs_per_day=offer.runs_per_day,
             elements_per_day=offer.elements_per_day,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from psc.types import Document, KeyColumn, OperationName, OutputTo, ReleasedColumn
 
@@ -15,6 +16,14 @@ PROTOCOL_SERIES = "psc/1"
 """Version of the wire contract; both sides must have the same."""
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _moment(value: str) -> str:
+    datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")
+    return value
+
+
+Moment = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"), AfterValidator(_moment)]
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Size = Annotated[int, Field(ge=1, le=1 << 40)]
 
@@ -55,7 +64,7 @@ class Hello(Document):
     initiator_size: Size
     shard: Literal[0]
     attempt: Literal[1]
-    sent_at: str = Field(max_length=32)
+    sent_at: Moment
 
 
 class Accept(Document):
@@ -67,7 +76,7 @@ class Accept(Document):
     nonce: Hex32
     certificate: str = Field(pattern=r"^([0-9a-f]{64})?$")
     responder_size: Size
-    accepted_at: str = Field(max_length=32)
+    accepted_at: Moment
 
 
 class ConfirmationStatement(Document):

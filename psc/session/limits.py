@@ -21,6 +21,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "window_frames": (1, 64),
     "calls_in_flight": (1, 8),
     "set_elements": (1, 2**32),
+    "transfer_bytes": (1, 2**50),
     "sessions": (1, 256),
     "sessions_per_partner": (1, 256),
     "streams": (4, 1024),
@@ -45,6 +46,7 @@ class Limits:
         window_frames: how many frames a direction may hold unacknowledged before ``send`` waits.
         calls_in_flight: how many calls a session makes at once in each direction, so that a long way is kept full.
         set_elements: the largest set that is worked on, in distinct elements.
+        transfer_bytes: the most bytes that one run may move in one direction; what arrives is held in memory.
         sessions: how many sessions run at once; the next one is refused as ``busy``.
         sessions_per_partner: how many of them one partner may have.
         streams: how many calls one connection may have open at once.
@@ -66,6 +68,7 @@ class Limits:
     window_frames: int = 8
     calls_in_flight: int = 2
     set_elements: int = 2**26
+    transfer_bytes: int = 2**33
     sessions: int = 16
     sessions_per_partner: int = 4
     streams: int = 64

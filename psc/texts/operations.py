@@ -94,6 +94,18 @@ TEXTS: dict[str, Text] = {
         "Raise limits.set_elements in node.toml on both sides, or split the table.",
         "请在双方的 node.toml 中提高 limits.set_elements，或拆分表格。",
     ),
+    "operations.size-differs": Text(
+        "{partner} now offers {offered} keys where its catalogue said {planned}.",
+        "{partner} 现在提供 {offered} 个键，而其目录所示为 {planned} 个。",
+        "Nothing was sent; plan again.",
+        "未发送任何数据；请重新制定计划。",
+    ),
+    "operations.transfer-over-limit": Text(
+        "The run would move {size} bytes; the limit is {limit}.",
+        "本次运行将传输 {size} 字节，上限为 {limit}。",
+        "Want fewer or narrower columns, agree on fewer rows a key, or raise limits.transfer_bytes in node.toml on both sides.",
+        "请减少列数或列宽、约定每键更少的行，或在双方的 node.toml 中提高 limits.transfer_bytes。",
+    ),
     "operations.hello-not-from-partner": Text(
         "A hello came under an identity that is not the connection's, or was meant for another node.",
         "收到的请求所用身份与连接不符，或并非发给本节点。",

@@ -361,6 +361,12 @@ _RULES: dict[str, Text] = {
     "transport.window-overrun": Text(
         "{count} frames came in one call; the limit is {limit}.", "一次调用收到 {count} 帧，上限为 {limit}。", *_VERSIONS
     ),
+    "transport.too-many-frames": Text(
+        "The other end put {count} frames into one call; at most {limit} belong there.",
+        "对端在一次调用中放入 {count} 个帧，最多允许 {limit} 个。",
+        "The session was ended; give the partner the run id.",
+        "会话已结束；请将运行编号告知合作方。",
+    ),
     "transport.message-too-large": Text(
         "A message is larger than the limit of whoever received it.",
         "消息超过了接收方的上限。",

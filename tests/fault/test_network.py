@@ -391,18 +391,34 @@ def test_a_stop_that_cannot_wait_any_longer_ends_the_run(tmp_path: Path) -> None
 # --- limits --------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_set_over_the_limit_is_refused_with_its_size_before_anything_moves(tmp_path: Path) -> None:
-    with parties(tmp_path, limits={"set_elements": 40}) as pair:
-        with pair.merchant.connect("courier") as partner, pytest.raises(UsageError) as caught:
+@pytest.mark.parametrize("whose", ["merchant", "courier"])
+def test_a_set_over_the_limit_is_refused_with_its_size_before_anything_moves(tmp_path: Path, whose: str) -> None:
+    """The limits of both nodes hold for both sets; sizes count as they are sent, padded."""
+    keys = 128 if whose == "merchant" else 127
+    limits = {"set_elements": keys} if whose == "courier" else {}
+    own = {"set_elements": keys} if whose == "merchant" else {"set_elements": 2**20}
+    with (
+        parties(tmp_path, limits=limits, merchant_limits=own, rows=(400, 90)) as pair,
+        pair.merchant.connect("courier") as partner,
+    ):
+        with pytest.raises(UsageError) as caught:
             partner.plan(pair.match())
         assert caught.value.code == "operations.set-over-limit"
-        assert caught.value.fields["limit"] == 40
+        assert caught.value.fields["limit"] == keys
+        assert caught.value.fields["size"] > keys
         assert not list_runs(pair.merchant.home)
         assert not list_runs(pair.courier.home)
-        small = pair.orders.slice(0, 20)
-        with pair.merchant.connect("courier") as partner:
-            plan = partner.plan(replace(pair.count(), source=small))
-            assert plan.own_keys <= 20
+        small = partner.plan(replace(pair.match(), source=pair.orders.slice(0, 60)))
+        assert small.own_size == 64
+        small.run()
+
+
+def test_a_partners_set_over_the_own_limit_is_refused_before_anything_moves(tmp_path: Path) -> None:
+    with parties(tmp_path, merchant_limits={"set_elements": 100}, rows=(60, 600)) as pair:
+        with pair.merchant.connect("courier") as partner, pytest.raises(UsageError) as caught:
+            partner.plan(pair.count())
+        assert caught.value.fields["limit"] == 100
+        assert not list_runs(pair.courier.home)
 
 
 @pytest.mark.parametrize("limit", ["sessions", "sessions_per_partner"])

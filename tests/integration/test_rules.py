@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,19 @@ import pytest
 from tests.integration.conftest import Market
 
 import psc
-from psc.errors import DataError, PeerAbortedError, PolicyDeniedError, PscError, Rule
+from psc.errors import (
+    DataError,
+    LimitExceededError,
+    ParameterMismatchError,
+    PeerAbortedError,
+    PolicyDeniedError,
+    PscError,
+    Rule,
+)
 from psc.node.clock import now
 from psc.node.datasets import add_dataset
 from psc.node.runs import list_runs
+from psc.operations import initiator, responder
 from psc.operations.plan import Plan
 from psc.policy.agreements import revoke, sign
 from psc.policy.ledger import charges
@@ -165,6 +175,74 @@ def test_a_source_that_changed_at_the_responder_is_data_not_ready(market: Market
         plan_of(market, dataset="changing").run()
     assert caught.value.abort_code == "data-not-ready"
     assert caught.value.exit_code == 8
+
+
+def test_a_used_run_id_is_refused_and_what_is_read_is_charged(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    only(market, "charged", runs_per_day=3)
+    reads: list[str] = []
+    original = responder.read_dataset
+
+    def counting(*args: Any, **options: Any) -> Any:
+        reads.append("read")
+        return original(*args, **options)
+
+    monkeypatch.setattr(responder, "read_dataset", counting)
+    monkeypatch.setattr(initiator.secrets, "choice", lambda alphabet: alphabet[-1])  # every run has the same id
+    plan_of(market, dataset="charged").run()
+    for _ in range(4):
+        plan = plan_of(market, dataset="charged", want=[])
+        with pytest.raises(PscError):
+            plan.run()
+    assert len(reads) == 1
+    assert len([charge for charge in charges(market.pair.courier.home) if charge.dataset == "charged"]) == 1
+
+
+def test_an_agreement_revoked_while_the_dataset_is_read_refuses(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    agreement = only(market, "slow")
+    original = responder.read_dataset
+
+    def slow(*args: Any, **options: Any) -> Any:
+        loaded = original(*args, **options)
+        revoke(market.pair.courier.home, agreement)
+        return loaded
+
+    plan = plan_of(market, dataset="slow")
+    monkeypatch.setattr(responder, "read_dataset", slow)
+    with pytest.raises(PolicyDeniedError) as caught:
+        plan.run()
+    assert caught.value.rule == Rule.AGREEMENT_REVOKED
+
+
+def test_a_responder_that_offers_another_size_than_its_catalogue_is_refused(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(market, "sized")
+    plan = plan_of(market, dataset="sized")
+    monkeypatch.setattr(responder, "padded_size", lambda count: 2 * count + 64)
+    with pytest.raises(ParameterMismatchError) as caught:
+        plan.run()
+    assert caught.value.code == "operations.size-differs"
+
+
+def test_a_release_of_many_long_columns_still_ends_with_a_receipt(market: Market) -> None:
+    names = [f"{n:02d}" + "宽" * 60 for n in range(40)]
+    table = market.parcels.select([PARCEL_PHONE])
+    for name in names:
+        table = table.append_column(name, pa.array([1] * table.num_rows, pa.int64()))
+    path = market.folder / "wide.parquet"
+    pq.write_table(table, path)
+    keys, release = [f"phone={PARCEL_PHONE}:phone"], [f"{name}:int64" for name in names]
+    grant(market.pair.courier, "merchant", "wide", source=path, keys=keys, release=release)
+    result = plan_of(market, dataset="wide", want=names).run()
+    assert isinstance(result, psc.MatchResult)
+    assert set(names) <= set(result.table.column_names)
+
+
+def test_a_transfer_over_the_limit_is_refused_before_anything_moves(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = replace(market.pair.merchant.home.settings.limits, transfer_bytes=50_000)
+    monkeypatch.setattr(market.pair.merchant.home, "settings", market.pair.merchant.home.settings.model_copy(update={"limits": limits}))
+    with pytest.raises(LimitExceededError):
+        plan_of(market)
 
 
 BAD_TABLES: dict[str, tuple[object, str]] = {

@@ -262,19 +262,31 @@ def test_another_kind_of_message_is_refused_at_every_step(run: object) -> None:
             run(*sets(5, 5, 2), both=True, tap=tap)  # type: ignore[operator]
 
 
-def test_lies_about_positions_and_counts_are_refused() -> None:
+def test_lies_about_positions_and_counts_stay_within_the_own_set() -> None:
     receiver, sender = sets(30, 30, 5)
 
     def everything(_: str, message: Message) -> Message:
         if isinstance(message, dh_psi.MatchedPositions):
             return dh_psi.MatchedPositions(True, b"\xff" * len(message.bitmap))  # marks dummies too
         if isinstance(message, dh_psi_count.CommonCount):
-            return dh_psi_count.CommonCount(True, 31)
+            return dh_psi_count.CommonCount(True, 65)
         return message
 
-    for run in (match, count):
-        with pytest.raises(RemoteProtocolError):
-            run(receiver, sender, both=True, tap=everything)
+    _, told = match(receiver, sender, both=True, tap=everything)
+    assert told.matched is not None
+    assert told.matched.tolist() == list(range(30))  # a lie, and nothing that tells how many dummies there were
+    with pytest.raises(RemoteProtocolError):
+        count(receiver, sender, both=True, tap=everything)
+
+
+def test_an_element_that_comes_twice_is_refused_in_count() -> None:
+    def twice(who: str, message: Message) -> Message:
+        if who == "a" and isinstance(message, dh_psi.BlindedItems):
+            return dh_psi.BlindedItems(PointBatch(message.points.data[:32] * len(message.points)))
+        return message
+
+    with pytest.raises(RemoteProtocolError):
+        count(*sets(30, 30, 5), tap=twice)
 
 
 def test_corrupt_rows_never_become_wrong_rows() -> None:

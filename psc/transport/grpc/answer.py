@@ -13,6 +13,7 @@ from psc.transport.aborts import peer_aborted
 from psc.transport.grpc.connection import Connection, SessionCalls, bounded
 from psc.transport.grpc.status import refusal_of
 from psc.transport.handler import Answer, Handler, Observer, Peer, run_session, where
+from psc.transport.mailbox import End, LocalChannel, Mailbox
 from psc.transport.patience import Interrupted, Patience
 from psc.transport.pump import PumpChannel
 
@@ -153,10 +154,23 @@ class _Desk:
         except Exception as error:  # noqa: BLE001 - the handler's bug must not end the waiting
             reply.refusal.CopyFrom(refusal_of(PscError("transport.internal")))
             self._observe("question.refused", code="internal", where=where(error), partner=self._peer.name)
-        self._reply(connection, reply)
+        try:
+            self._reply(connection, reply)
+            limits = bounded(self._limits, question.bounds) if answer is not None else self._limits
+        except PscError as error:
+            if answer is not None:
+                self._give_up(answer, question.id, error)
+            raise
         if answer is not None:
-            limits = bounded(self._limits, question.bounds)
             self._run(answer, question.id, PumpChannel(SessionCalls(connection, question.id), limits, name=question.id.hex()[:8]))
+
+    def _give_up(self, answer: Answer, session: bytes, error: PscError) -> None:
+        """Let a session end that was accepted here but never heard of there, so that its run does not stay open for ever."""
+        mailbox = Mailbox(self._limits)
+        mailbox.end({End.OPENER: error, End.ANSWERER: error})
+        marks = self._marks(answer, session)
+        channel = LocalChannel(mailbox, End.ANSWERER, linger_seconds=0.0)
+        run_session(answer, channel, lambda event, **fields: self._observe(event, **marks, **fields))
 
     def _run(self, answer: Answer, session: bytes, channel: PumpChannel) -> None:
         with self._lock:
@@ -164,9 +178,12 @@ class _Desk:
             late = self._stopping
         if late:
             channel.abort(AbortCode.STOPPING)
-        marks = {"run": answer.run_id, "session": session.hex()[:8], "partner": self._peer.name}
+        marks = self._marks(answer, session)
         self._observe("session.accepted", **marks)
         run_session(answer, channel, lambda event, **fields: self._observe(event, **marks, **fields))
+
+    def _marks(self, answer: Answer, session: bytes) -> dict[str, object]:
+        return {"run": answer.run_id, "session": session.hex()[:8], "partner": self._peer.name}
 
     def _reply(self, connection: Connection, reply: peer_pb2.AnswerRequest) -> None:
         patience = Patience(self._limits.reconnect_seconds, threading.Event())

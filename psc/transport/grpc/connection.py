@@ -11,7 +11,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from psc._proto.psc.v1 import peer_pb2
-from psc.errors import AbortCode, CancelledError, ChannelClosedError, MalformedMessageError, UsageError
+from psc.errors import AbortCode, CancelledError, ChannelClosedError, LimitExceededError, MalformedMessageError, UsageError
 from psc.session.limits import Limits
 from psc.transport.address import Address
 from psc.transport.grpc.status import error_of_call, number_of
@@ -185,6 +185,8 @@ class SessionCalls:
         """Take frames of the other end; see ``Mailbox.pull``."""
         request = peer_pb2.PullRequest(session=self._session, first=first, count=count, received=received)
         reply = self._connection.call("Pull", request, peer_pb2.PullResponse)
+        if len(reply.frames) > count:
+            raise LimitExceededError("transport.too-many-frames", count=len(reply.frames), limit=count)
         if reply.closed:
             return Pulled(tuple(Frame(frame.payload, frame.digest) for frame in reply.frames), reply.total)
         return Pulled(tuple(Frame(frame.payload, frame.digest) for frame in reply.frames))

@@ -39,6 +39,7 @@ from psc.transport.tls import TlsMaterial
 __all__ = ["Link", "Opened"]
 
 R = TypeVar("R", bound=Message)
+_PENDING_PAUSE_SECONDS = 0.1
 TlsSource = Callable[[], TlsMaterial]
 
 
@@ -144,10 +145,14 @@ class Link:
         session = secrets.token_bytes(SESSION_BYTES)
         request = peer_pb2.OpenRequest(session=session, to=self._to, hello=hello, signature=signature)
         try:
+            until = time.monotonic() + self._limits.frame_seconds
             while (reply := self._ask("Open", request, peer_pb2.OpenResponse, cancel=cancel)).pending:
-                pass
+                if time.monotonic() > until:
+                    raise DeadlineError("transport.no-frame", seconds=self._limits.frame_seconds)
+                # A listener waits before it says so; one that does not must not keep us spinning.
+                (cancel or threading.Event()).wait(_PENDING_PAUSE_SECONDS)
             limits = bounded(self._limits, reply.bounds)
-        except (CancelledError, KeyboardInterrupt, MalformedMessageError):
+        except (CancelledError, DeadlineError, KeyboardInterrupt, MalformedMessageError):
             self._give_up(session)
             raise
         calls = SessionCalls(self._connection, session)

@@ -149,15 +149,22 @@ def test_nothing_is_encoded_when_nothing_is_released(courier: Home, tmp_path: Pa
 
 def test_some_of_the_keys_may_be_used(courier: Home, tmp_path: Path) -> None:
     record = register_parcels(courier, tmp_path, keys=["phone=mobile:phone", "mail:email", "city:text"])
-    assert [(set(entry.keys), entry.count) for entry in record.counts] == [
-        ({"phone", "mail", "city"}, 12),
-        ({"phone"}, 6),
-        ({"mail"}, 6),
-        ({"city"}, 2),
-    ]
+    counts = {frozenset(entry.keys): entry.count for entry in record.counts}
+    assert counts == {
+        frozenset(keys): count
+        for keys, count in [
+            ({"phone", "mail", "city"}, 12),
+            ({"phone"}, 6),
+            ({"mail"}, 6),
+            ({"city"}, 2),
+            ({"mail", "phone"}, 6),
+            ({"city", "mail"}, 12),
+            ({"city", "phone"}, 12),
+        ]
+    }
     assert record.key_count == 12
     assert record.key_count_of(["city"]) == 2
-    assert record.key_count_of(["city", "phone"]) == 6
+    assert record.key_count_of(["city", "phone"]) == 12
     assert load_dataset(courier, "parcels", keys=["city"]).keyed.key_count == 2
     assert load_dataset(courier, "parcels", keys=["city", "phone"]).keyed.key_count == 12
     error = code_of(UsageError, lambda: load_dataset(courier, "parcels", keys=["tel"]))
