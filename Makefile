@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUST   := $(shell find rust -name '*.rs' -not -path '*/target/*') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: demo test check fmt lint type rust vectors fault bench proto notebooks lock clean
+.PHONY: demo test check fmt lint type rust vectors fault bench bench-peers proto notebooks lock clean
 
 demo: $(VENV)/.built            ## the main job on made-up data, two processes over mutual TLS
 	$(BIN)/psc demo
@@ -34,9 +34,15 @@ fmt: $(VENV)/.built             ## rewrite in the house style
 rust: ; cargo test --workspace --locked
 vectors: $(VENV)/.built ; $(BIN)/python -m pytest -q tests/vectors
 fault: $(VENV)/.built ; $(BIN)/python -m pytest -q tests/fault
-bench: $(VENV)/.built           ## measured on this machine; results as JSON lines under benchmarks/results
-	$(BIN)/python -m benchmarks.micro.crypto
-	$(BIN)/python -m benchmarks.macro.match
+bench: $(VENV)/.built           ## measured on this machine; JSON lines are appended under benchmarks/results
+	@mkdir -p benchmarks/results
+	$(BIN)/python -m benchmarks.micro.crypto --output benchmarks/results/micro.jsonl
+	$(BIN)/python -m benchmarks.micro.constant_time
+	$(BIN)/python -m benchmarks.macro.match --output benchmarks/results/macro.jsonl
+bench-peers: $(VENV)/.built     ## beside spu, in an environment of its own, on the same files in the same call
+	@mkdir -p benchmarks/results
+	test -x .venv-peers/bin/python || { $(PYTHON) -m venv .venv-peers && .venv-peers/bin/pip install --quiet spu==0.9.5; }
+	$(BIN)/python -m benchmarks.peers.ecdh --output benchmarks/results/peers.jsonl
 proto: $(VENV)/.built ; $(BIN)/python protos/generate.py
 notebooks: $(VENV)/.built ; cd examples && ../$(BIN)/jupyter execute --inplace *.ipynb
 lock: $(VENV)/.installed        ## renew requirements.lock from pyproject.toml

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from psc.operations.progress import Cancel, Progress
     from psc.operations.requests import Count, Match
     from psc.operations.results import CountResult, MatchResult, RunStats
+    from psc.policy.propose import Offer
     from psc.sdk import aio
     from psc.sdk.node import Node
     from psc.sdk.partner import Partner
@@ -37,6 +38,7 @@ _PLACES = {
     "Match": "psc.operations.requests",
     "MatchResult": "psc.operations.results",
     "Node": "psc.sdk.node",
+    "Offer": "psc.policy.propose",
     "Partner": "psc.sdk.partner",
     "Plan": "psc.operations.plan",
     "Progress": "psc.operations.progress",
@@ -51,6 +53,7 @@ __all__ = [
     "Match",
     "MatchResult",
     "Node",
+    "Offer",
     "Partner",
     "Plan",
     "Progress",

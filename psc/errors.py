@@ -14,8 +14,9 @@
     ├── TransportError
     │   └── ConnectError, AuthenticationError, ChannelClosedError, DeadlineError
     ├── PolicyError
-    │   └── PolicyDeniedError           .rule: the closed id of the rule that refused
-    │   └── BudgetExhaustedError, AgreementError
+    │   ├── PolicyDeniedError           .rule: the closed id of the rule that refused
+    │   │   └── BudgetExhaustedError    a quota; the text says when it is renewed
+    │   └── AgreementError
     ├── CancelledError                  the user, or the peer's user, stopped the run
     ├── StorageError                    the own disk: full, not writable, a store that does not open
     ├── AuditError                      could not append or verify: fail closed
@@ -143,6 +144,10 @@ class PscError(Exception):
         super().__init__(code)
         self.code = code
         self.fields = fields
+
+    def of_run(self, run_id: str) -> None:
+        """Note the run that the error ended; both sides print its id."""
+        self.fields.setdefault("run_id", run_id)
 
     def __str__(self) -> str:
         try:

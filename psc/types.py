@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from psc.errors import MalformedMessageError
+from psc.texts import is_plain
 
 __all__ = [
     "DOCUMENT_BYTES_MAX",
@@ -18,8 +19,11 @@ __all__ = [
     "KeyKind",
     "OperationName",
     "OutputTo",
+    "PlainName",
+    "PlainText",
     "ReleasedColumn",
     "canonical_json",
+    "plain_place",
 ]
 
 DOCUMENT_BYTES_MAX = 256 * 1024
@@ -30,7 +34,20 @@ OutputTo = Literal["receiver", "both"]
 KeyKind = Literal["phone", "email", "idcard", "waybill", "text", "integer"]
 ReleaseType = Literal["text", "int64", "float64", "bool", "date"]
 
-_PLAIN_PLACE = re.compile(r"[A-Za-z0-9_.]{1,128}")
+_PLACE = re.compile(r"[A-Za-z0-9_.]{1,64}")
+
+
+def _plain(value: str) -> str:
+    if not is_plain(value):
+        raise ValueError("control characters, line separators and invisible characters are not allowed")
+    return value
+
+
+PlainText = Annotated[str, AfterValidator(_plain)]
+"""A text on one line whose characters all stand for themselves; see ``psc.texts.is_plain``."""
+
+PlainName = Annotated[PlainText, Field(min_length=1, max_length=64)]
+"""The name of a key, a column, a group or a value, as partners see it."""
 
 
 def canonical_json(value: object) -> bytes:
@@ -71,28 +88,31 @@ class Document(BaseModel):
         try:
             document = cls.model_validate_json(data)
         except ValidationError as error:
-            raise MalformedMessageError("session.document-malformed", kind=cls.__name__, where=_place(error)) from None
+            raise MalformedMessageError("session.document-malformed", kind=cls.__name__, where=_where(error)) from None
         if document.canonical() != data:
             raise MalformedMessageError("session.document-malformed", kind=cls.__name__, where="canonical form")
         return document
 
 
-def _place(error: ValidationError) -> str:
-    """Return where a document is malformed; a field's name that its author made up is shown only when it is a plain one."""
-    place = ".".join(str(part) for part in error.errors()[0]["loc"])
-    return place if _PLAIN_PLACE.fullmatch(place) else "document"
+def plain_place(place: str) -> str:
+    """Return the name of a place in a document; ``document`` for one that its author made up and that is no short, plain word."""
+    return place if _PLACE.fullmatch(place) else "document"
+
+
+def _where(error: ValidationError) -> str:
+    return plain_place(".".join(str(part) for part in error.errors()[0]["loc"]))
 
 
 class KeyColumn(Document):
     """A key of a dataset: its name and the kind that normalises its cells."""
 
-    name: str = Field(min_length=1, max_length=64)
+    name: PlainName
     kind: KeyKind
 
 
 class ReleasedColumn(Document):
     """A column that may be released: its name, type and, for text, its width in UTF-8 bytes."""
 
-    name: str = Field(min_length=1, max_length=64)
+    name: PlainName
     type: ReleaseType
     width_bytes: int = Field(ge=1, le=1024)

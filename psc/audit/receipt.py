@@ -18,9 +18,9 @@ from pydantic import Field, model_validator
 
 from psc.errors import AuditError, AuthenticationError
 from psc.node.fields import Digest, IdentityKey, NodeName, RunId, Timestamp
-from psc.node.identity import Identity, fingerprint, verify
+from psc.node.identity import fingerprint, verify
 from psc.node.signed import FormatError, document_of, dump, load_object, texts_of
-from psc.types import Document, KeyColumn, OperationName, OutputTo, ReleasedColumn
+from psc.types import Document, KeyColumn, OperationName, OutputTo, PlainText, ReleasedColumn
 
 __all__ = [
     "LeakageStatement",
@@ -29,14 +29,13 @@ __all__ = [
     "SignedReceipt",
     "Transcript",
     "VerifiedReceipt",
-    "sign_receipt",
     "verify_receipt",
 ]
 
 Size = Annotated[int, Field(ge=0, le=1 << 40)]
-Line = Annotated[str, Field(min_length=1, max_length=8192)]
+Line = Annotated[PlainText, Field(min_length=1, max_length=8192)]
 Lines = Annotated[tuple[Line, ...], Field(max_length=64)]
-Word = Annotated[str, Field(min_length=1, max_length=128)]
+Word = Annotated[PlainText, Field(min_length=1, max_length=128)]
 
 
 class ReceiptParty(Document):
@@ -94,17 +93,6 @@ class Receipt(Document):
         if self.initiator.identity == self.responder.identity:
             raise ValueError("initiator and responder are one identity")
         return self
-
-
-def sign_receipt(receipt: Receipt, identity: Identity) -> str:
-    """Return a party's signature over a receipt.
-
-    Raises:
-        AuditError: the receipt does not name this identity.
-    """
-    if identity.public not in (receipt.initiator.identity, receipt.responder.identity):
-        raise AuditError("audit.receipt-not-ours", run_id=receipt.run_id)
-    return identity.sign(receipt)
 
 
 @dataclass(frozen=True, slots=True)

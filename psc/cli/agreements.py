@@ -10,7 +10,7 @@ import typer
 from psc.cli.base import Cli, command, group, say
 from psc.cli.options import OutputTo, comma_list
 from psc.cli.setup import check_new_file, write_text
-from psc.cli.show import facts, label, listing, number_text, wraps
+from psc.cli.show import facts, label, lines, listing, number_text, wraps
 from psc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -203,11 +203,11 @@ def list_all(cli: Cli) -> None:
         label("purpose"),
         label("valid-until"),
     ]
-    rows = []
+    rows: list[list[RenderableType]] = []
     for stored in known:
         agreement = stored.signed.agreement
-        datasets = "\n".join(f"{terms.dataset}: {', '.join(terms.operations)}" for terms in agreement.datasets)
-        purposes = "\n".join(agreement.purpose)
+        datasets = lines(f"{terms.dataset}: {', '.join(terms.operations)}" for terms in agreement.datasets)
+        purposes = lines(agreement.purpose)
         owner, partner = agreement.owner.name, agreement.partner.name
         rows.append([agreement.id, _state_text(stored), owner, partner, datasets, purposes, agreement.valid_until[:10]])
     cli.answer(document, listing(columns, rows))
@@ -238,6 +238,9 @@ def _shown(stored: StoredAgreement, output: Path | None) -> list[RenderableType]
     shown: list[RenderableType] = [facts(rows)]
     for terms in agreement.datasets:
         shown += ["", facts(_terms(terms), title=f"{label('dataset')} {terms.dataset}")]
+        if stored.ours and len(terms.keys) > 1:
+            keys = ", ".join(key.name for key in terms.keys)
+            shown.append(wraps(label("agreement-keys-alone", dataset=terms.dataset, keys=keys)))
     if stored.ours and _state(stored) == "draft":
         shown += ["", wraps(label("agreement-draft-next", id=agreement.id))]
     return shown

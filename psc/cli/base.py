@@ -11,7 +11,6 @@ import contextlib
 import functools
 import inspect
 import io
-import json
 import os
 import select
 import sys
@@ -23,9 +22,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 import typer
 from typer.core import TyperGroup
 
-from psc.cli.show import console, label, print_json
+from psc.cli.show import console, json_text, label, print_json
 from psc.errors import ExitCode, PscError
-from psc.texts import language, lookup
+from psc.texts import fill, language, lookup
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -218,7 +217,8 @@ class Boundary(TyperGroup):
 def _usage(error: typer.TyperException, *, as_json: bool) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "psc"
-    fields = {"problem": error.format_message().replace("Value error, ", "").rstrip("."), "command": f"{path} --help"}
+    problem = " ".join(error.format_message().split())  # choices come a line each
+    fields = {"problem": problem.replace("Value error, ", "").rstrip("."), "command": f"{path} --help"}
     return _fail("cli.usage", fields, ExitCode.USAGE, as_json=as_json)
 
 
@@ -238,7 +238,7 @@ def _bug(error: Exception, *, as_json: bool) -> int:
 def _fail(code: str, fields: dict[str, Any], exit_code: int, *, as_json: bool) -> int:
     if as_json:
         said = {"code": code, "exit_code": int(exit_code), "message": _sentence(code, fields), "fields": _plain(fields)}
-        sys.stderr.write(json.dumps({"error": said}, ensure_ascii=False) + "\n")
+        sys.stderr.write(json_text({"error": said}) + "\n")
     else:
         _print_error(code, fields)
     return exit_code
@@ -249,7 +249,7 @@ def sentence_and_remedy(code: str, fields: dict[str, Any]) -> tuple[str, str]:
     text = lookup(code)
     chinese = language() == "zh"
     said, remedy = (text.zh, text.fix_zh) if chinese else (text.en, text.fix_en)
-    return said.format(**fields), remedy.format(**fields)
+    return fill(said, fields), fill(remedy, fields)
 
 
 def _sentence(code: str, fields: dict[str, Any]) -> str:
@@ -283,6 +283,6 @@ def _print_error(code: str, fields: dict[str, Any]) -> None:
     err = console(sys.stderr)
     err.print(head)
     if rest:
-        err.print(rest, soft_wrap=True)
+        err.print(Text(rest), soft_wrap=True)
     if remedy.strip():
         err.print(wraps(remedy.strip(), 2))

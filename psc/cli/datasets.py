@@ -9,7 +9,7 @@ import typer
 
 from psc.cli.base import Cli, command, group, say
 from psc.cli.options import OnBad
-from psc.cli.show import bullets, facts, label, listing, number_text, wraps
+from psc.cli.show import bullets, facts, label, lines, listing, number_text, wraps
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -172,7 +172,7 @@ def rejected_table(rejected: RejectSummary) -> RenderableType:
 
     chinese = language() == "zh"
     count = label("rows")
-    rows = []
+    rows: list[list[RenderableType]] = []
     for found in rejected.classes:
         text = lookup(f"data.class.{found.name}")
         places = [
@@ -182,7 +182,7 @@ def rejected_table(rejected: RejectSummary) -> RenderableType:
             for row in found.examples
         ]
         more = ["…"] if found.count > len(places) else []
-        rows.append([found.name, number_text(found.count), text.zh if chinese else text.en, "\n".join([*places, *more])])
+        rows.append([found.name, number_text(found.count), text.zh if chinese else text.en, lines([*places, *more])])
     return listing([label("class"), count, label("why"), label("first-rows")], rows, right=[count])
 
 

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from psc.errors import UsageError
+from psc.texts import is_plain
 
-__all__ = ["OnBad", "OutputTo", "Target", "comma_list", "parse_on", "parse_target"]
+__all__ = ["OnBad", "OutputTo", "Target", "comma_list", "parse_on", "parse_target", "parse_want"]
+
+_NAME_MAX = 64
 
 
 class OnBad(StrEnum):
@@ -55,7 +58,7 @@ def parse_on(texts: Sequence[str]) -> dict[str, str]:
         Our column by the dataset's key name, in the order given.
 
     Raises:
-        UsageError: one has another form, or a name comes twice.
+        UsageError: one has another form, a name cannot be a key's, or comes twice.
     """
     found: dict[str, str] = {}
     for text in texts:
@@ -64,10 +67,28 @@ def parse_on(texts: Sequence[str]) -> dict[str, str]:
             column = name
         if not (name and column):
             raise UsageError("cli.option-form", option="--key", value=text, form="NAME=COLUMN", example="phone=mobile")
+        _check_name("--key", name)
         if name in found:
             raise UsageError("cli.option-twice", option="--key", name=name)
         found[name] = column
     return found
+
+
+def parse_want(texts: Iterable[str]) -> tuple[str, ...]:
+    """Read the columns that are wanted of the partner, each once.
+
+    Raises:
+        UsageError: a name cannot be a column's.
+    """
+    names = comma_list(texts)
+    for name in names:
+        _check_name("--want", name)
+    return names
+
+
+def _check_name(option: str, name: str) -> None:
+    if len(name) > _NAME_MAX or not is_plain(name):
+        raise UsageError("cli.name-wrong", option=option, name=name[:_NAME_MAX], limit=_NAME_MAX)
 
 
 def comma_list(texts: Iterable[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psc.cli.show import bullets, bytes_text, facts, label, number_text, preview, seconds_text, wraps
+from psc.cli.show import bullets, bytes_text, facts, label, lines, number_text, preview, seconds_text, wraps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,9 +56,9 @@ def plan_shown(plan: Plan, own_name: str) -> list[RenderableType]:
 def learned(leakage: Leakage, names: Mapping[str, str], *, future: bool) -> list[RenderableType]:
     """Return what each side learns (``future``: will learn), line by line."""
     shown: list[RenderableType] = []
-    for side, lines in (("initiator", leakage.initiator), ("responder", leakage.responder)):
+    for side, said in (("initiator", leakage.initiator), ("responder", leakage.responder)):
         heading = label("will-learn" if future else "learned", name=names[side])
-        shown += ["", heading, bullets(line.render() for line in lines)]
+        shown += ["", heading, bullets(line.render() for line in said)]
     return shown
 
 
@@ -102,11 +102,11 @@ def kinds_of_columns(plan: Plan) -> dict[str, KeyKind]:
     return {columns[key.name]: key.kind for key in plan.keys}
 
 
-def _own_side(plan: Plan, left_out: int) -> str:
-    text = label("plan-own", rows=number_text(plan.own_rows), keys=number_text(plan.own_keys), size=number_text(plan.own_size))
+def _own_side(plan: Plan, left_out: int) -> RenderableType:
+    said = [label("plan-own", rows=number_text(plan.own_rows), keys=number_text(plan.own_keys), size=number_text(plan.own_size))]
     if left_out:
-        text += "\n" + label("plan-left-out", count=number_text(left_out), classes=_counts(plan.rejected.items()))
-    return text
+        said.append(label("plan-left-out", count=number_text(left_out), classes=_counts(plan.rejected.items())))
+    return lines(said)
 
 
 def _counts(entries: Iterable[tuple[str, int]]) -> str:

@@ -67,7 +67,9 @@ def busy(cli: Cli, text: str) -> Iterator[None]:
         cli.detail(text)
         yield
         return
-    with console(sys.stderr).status(text):
+    from rich.text import Text
+
+    with console(sys.stderr).status(Text(text)):  # a bare str would be read as markup
         yield
 
 
@@ -104,12 +106,12 @@ def _shown(cli: Cli) -> Iterator[ProgressCallback]:
 
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeElapsedColumn(),
-        TextColumn(label("remaining")),
+        TextColumn(label("remaining"), markup=False),
         TimeRemainingColumn(),
     )
     with Bar(*columns, console=console(sys.stderr), transient=True) as bar:

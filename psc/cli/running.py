@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from psc.cli.base import Cli, command, say
-from psc.cli.options import OnBad, OutputTo, comma_list, parse_on, parse_target
+from psc.cli.options import OnBad, OutputTo, parse_on, parse_target, parse_want
 from psc.cli.plans import kinds_of_columns, plan_shown, result_shown
 from psc.cli.progress import busy, watched
 from psc.cli.setup import check_new_file
@@ -140,7 +140,7 @@ def match(
         source,
         on=on,
         dataset=asked.dataset,
-        want=comma_list(want or ()),
+        want=parse_want(want or ()),
         purpose=purpose,
         output_to=output_to.value,
         on_bad=on_bad.value,

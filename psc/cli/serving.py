@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from psc.cli.base import Cli, command, say
-from psc.cli.show import console, label
+from psc.cli.show import console, json_text, label
 from psc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def _stop_signal(cli: Cli) -> threading.Event:
 def _tell(cli: Cli, document: dict[str, object], text: str) -> None:
     # One line in both forms: whoever starts a server reads its first line to learn the port.
     if cli.as_json:
-        sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+        sys.stdout.write(json_text(document) + "\n")
     else:
         console().print(text)
     sys.stdout.flush()

@@ -1,4 +1,9 @@
-"""How the command line speaks: consoles, tables and the written form of bytes, times and sizes."""
+"""How the command line speaks: consoles, tables and the written form of bytes, times and sizes.
+
+This is where text leaves for a terminal. Much of it others wrote: cells, names, files. So every ``str`` that a console is
+given is one piece of one line, with whatever acts on a terminal written as its escape, and nothing in it is markup. What is
+meant to have several lines or a style is made here, as Rich's ``Text``.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +11,23 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from psc.texts import render
+from psc.texts import Lines, json_escaped, render, visible
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 __all__ = [
     "bullets",
     "bytes_text",
     "console",
     "facts",
+    "json_text",
     "label",
+    "lines",
     "listing",
     "number_text",
     "preview",
@@ -46,14 +54,22 @@ def console(stream: TextIO | None = None) -> Console:
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # the boundary knows what that means; Rich would exit with 1
 
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(visible(text), **options)
+
     file = stream or sys.stdout
     width = None if file.isatty() or os.environ.get("COLUMNS") else _PIPE_WIDTH
     return Plain(file=file, width=width, highlight=False, emoji=False, markup=False)
 
 
+def json_text(document: object, *, indent: int | None = None) -> str:
+    """Return a document as JSON that a terminal can be shown: readable, with hidden characters escaped."""
+    return json_escaped(json.dumps(document, ensure_ascii=False, indent=indent))
+
+
 def print_json(document: object) -> None:
     """Print the one JSON document of a command."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(json_text(document, indent=2) + "\n")
 
 
 def facts(rows: Iterable[tuple[str, RenderableType]], *, title: str | None = None) -> RenderableType:
@@ -103,15 +119,22 @@ def preview(columns: Mapping[str, Sequence[object]], *, title: str | None = None
     return listing(list(columns), rows, title=title)
 
 
-def bullets(lines: Iterable[str]) -> Table:
+def lines(texts: Iterable[str]) -> Text:
+    """Return a cell or a paragraph of several lines."""
+    from rich.text import Text
+
+    return Text(Lines.of(texts))
+
+
+def bullets(sentences: Iterable[str]) -> Table:
     """Return a list of sentences, each wrapped under its own beginning."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 1, 0, 0))
     table.add_column(width=3, justify="right")
     table.add_column(overflow="fold")
-    for line in lines:
-        table.add_row("•", line)
+    for sentence in sentences:
+        table.add_row("•", sentence)
     return table
 
 
@@ -120,7 +143,7 @@ def wraps(text: str, indent: int = 0) -> RenderableType:
     from rich.padding import Padding
     from rich.text import Text
 
-    return Padding(Text(text), (0, 0, 0, indent), expand=False)
+    return Padding(Text(visible(text)), (0, 0, 0, indent), expand=False)
 
 
 def _table() -> Table:
@@ -135,7 +158,7 @@ def _titled(table: Table, title: str | None) -> RenderableType:
     from rich.text import Text
 
     # Not the table's own title: that is wrapped to the table's width, which may be a few characters.
-    return table if title is None else Group(Text(title, style="bold"), table)
+    return table if title is None else Group(Text(visible(title), style="bold"), table)
 
 
 def short(identity: str) -> str:

@@ -25,6 +25,7 @@ from psc.data.output import check_output, write_table
 from psc.data.rejects import EXAMPLES_SHOWN, RejectClass, RejectedRow, RejectSummary
 from psc.data.source import Source
 from psc.errors import DataError, UsageError
+from psc.texts import Lines
 from psc.types import KeyKind
 
 __all__ = ["KeyPolicy", "KeyReading", "KeyUse", "Keyed", "prepare_keys"]
@@ -211,7 +212,7 @@ def _judge(reading: KeyReading, summary: RejectSummary, on_bad: KeyPolicy) -> No
         return
     columns = ", ".join(f"{use.column} ({use.kind})" for use in reading.uses)
     code = "data.all-keys-bad" if total == rows else "data.bad-keys"
-    raise DataError(code, file=reading.source.name, columns=columns, count=total, total=rows, table=str(summary))
+    raise DataError(code, file=reading.source.name, columns=columns, count=total, total=rows, table=Lines(summary))
 
 
 def _rejects_table(rows: list[RejectedRow]) -> pa.Table:

@@ -16,6 +16,9 @@ __all__ = ["MASK", "mask", "mask_phone", "mask_values"]
 MASK = "****"
 """Stands for what is hidden; always four characters, so that it tells no length."""
 
+_DOMAIN_DIGITS_MAX = 6
+_DOMAIN = re.compile(r".+\.(?:xn--[a-z0-9-]+|[^\W\d_]{2,})", re.IGNORECASE)
+
 _MOBILE = r"^(?:\+86|0086|86)?(1[0-9]{2})[0-9]{4}([0-9]{4})$"
 _LANDLINE_DIGITS_MIN = 9
 
@@ -46,7 +49,8 @@ def mask(kind: KeyKind, value: str) -> str:
 
     Returns:
         Never the whole cell: phones as ``138****8000``, e-mail as ``z****@qq.com``, ID cards as ``11****2X``, waybills and
-        integers by their last digits, text by its first character.
+        integers by their last digits, text by its first character. What stands after an @ and is no domain, or holds the digits
+        of a phone number, is hidden too.
     """
     bare = value.strip()
     if not bare:
@@ -55,7 +59,7 @@ def mask(kind: KeyKind, value: str) -> str:
         return mask_phone(bare)
     if kind == "email" and re.fullmatch(r"[^@]+@[^@]+", bare):
         local, _, domain = bare.partition("@")
-        return f"{local[0] if len(local) > 1 else ''}{MASK}@{domain[:64]}"
+        return f"{local[0] if len(local) > 1 else ''}{MASK}@{_mask_domain(domain)}"
     if kind == "idcard" and len(bare) >= 12:
         return f"{bare[:2]}{MASK}{bare[-2:]}"
     if kind == "waybill" and len(bare) >= 8:
@@ -88,6 +92,11 @@ def _mask_each(kind: KeyKind, text: pa.LargeStringArray) -> pa.LargeStringArray:
     distinct = text.dictionary_encode()
     masked = [mask(kind, cell) for cell in distinct.dictionary.to_pylist()]
     return pa.array(masked, pa.large_string()).take(distinct.indices)
+
+
+def _mask_domain(domain: str) -> str:
+    digits = sum(character.isdecimal() for character in domain)
+    return domain[:64] if _DOMAIN.fullmatch(domain) and digits <= _DOMAIN_DIGITS_MAX else MASK
 
 
 def _mask_text(text: str) -> str:

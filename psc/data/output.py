@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from psc.data.columns import shown_name
 from psc.data.masking import MASK, mask, mask_phone, mask_values
 from psc.errors import StorageError, UsageError
 
@@ -134,7 +135,7 @@ def _csv_writer(table: pa.Table, target: Path) -> Callable[[BinaryIO], None]:
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if pa.types.is_nested(column.type) or pa.types.is_duration(column.type) or pa.types.is_interval(column.type):
-            raise UsageError("data.output-column-type", file=str(target), column=name, type=str(column.type))
+            raise UsageError("data.output-column-type", file=str(target), column=shown_name(name), type=str(column.type))
         columns.append(column)
     plain = pa.table(columns, names=table.column_names)
     options = pyarrow.csv.WriteOptions(batch_size=_CSV_ROWS_A_BATCH)

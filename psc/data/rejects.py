@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from psc.texts import language, lookup
+from psc.texts import Lines, language, lookup
 
 __all__ = ["EXAMPLES_SHOWN", "RejectClass", "RejectSummary", "RejectedRow"]
 
@@ -72,7 +72,7 @@ class RejectSummary:
 
     def __str__(self) -> str:
         """Return a table for people, a line a class, in their language."""
-        return "\n".join(_line(found) for found in self.classes)
+        return Lines.of(_line(found) for found in self.classes)
 
 
 def _line(found: RejectClass) -> str:

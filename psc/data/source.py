@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from psc.data.cells import buffers_of
+from psc.data.columns import shown_name
 from psc.errors import DataError
 
 __all__ = ["Part", "Place", "Source", "check_cells", "plain_types"]
@@ -57,7 +58,8 @@ class Source:
     parts: tuple[Part, ...]
 
     def __repr__(self) -> str:
-        return f"Source({self.name!r}, rows={self.table.num_rows}, columns={self.table.column_names!r})"
+        columns = [shown_name(name) for name in self.table.column_names]
+        return f"Source({self.name!r}, rows={self.table.num_rows}, columns={columns!r})"
 
     def places(self, rows: Sequence[int]) -> list[Place]:
         """Return the places of some rows.
@@ -154,7 +156,7 @@ def check_cells(table: pa.Table, file: str) -> None:
         except pa.ArrowException:
             if pa.types.is_large_string(column.type):
                 _find_bad_text(name, column, file)
-            raise DataError("data.column-damaged", file=file, column=name) from None
+            raise DataError("data.column-damaged", file=file, column=shown_name(name)) from None
 
 
 def _find_bad_text(name: str, column: pa.ChunkedArray, file: str) -> None:
@@ -162,4 +164,5 @@ def _find_bad_text(name: str, column: pa.ChunkedArray, file: str) -> None:
         try:
             (cell or b"").decode()
         except UnicodeDecodeError as error:
-            raise DataError("data.cell-not-utf8", file=file, column=name, row=row, byte=error.start) from None
+            place = {"column": shown_name(name), "row": row, "byte": error.start}
+            raise DataError("data.cell-not-utf8", file=file, **place) from None

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from psc.data.columns import choose_columns
+from psc.data.columns import check_header, choose_columns, shown_name
 from psc.data.csvfile import read_csv
 from psc.data.files import FileRef, find_files, shown
 from psc.data.parquetfile import read_parquet
@@ -90,12 +90,14 @@ def _concatenated(tables: list[pa.Table], files: list[FileRef]) -> pa.Table:
     first = tables[0]
     for table, ref in zip(tables[1:], files[1:]):
         for column in set(table.column_names) ^ set(first.column_names):
+            check_header(table.column_names, ref.name)
+            check_header(first.column_names, files[0].name)
             lacking, having = (ref, files[0]) if column in first.column_names else (files[0], ref)
             raise DataError("data.folder-columns", file=lacking.name, column=column, other=having.name)
         for column in first.column_names:
             if not _compatible(first.schema.field(column).type, table.schema.field(column).type):
                 types = {"one": str(first.schema.field(column).type), "two": str(table.schema.field(column).type)}
-                raise DataError("data.folder-types", file=ref.name, column=column, other=files[0].name, **types)
+                raise DataError("data.folder-types", file=ref.name, column=shown_name(column), other=files[0].name, **types)
     try:
         merged: pa.Table = pa.concat_tables([table.select(first.column_names) for table in tables], promote_options="permissive")
     except pa.ArrowException:
@@ -142,8 +144,9 @@ def _mixed_column(series: Any, name: str) -> pa.Array:
             number = float(cell)
             cells.append(str(int(number)) if number.is_integer() and abs(number) <= 2**53 else repr(number))
         else:
-            raise DataError("data.cell-type", file="pandas.DataFrame", column=name, row=row, type=type(cell).__name__)
+            place = {"column": shown_name(name), "row": row}
+            raise DataError("data.cell-type", file="pandas.DataFrame", type=type(cell).__name__, **place)
     try:
         return pa.array(cells, pa.large_string())
     except UnicodeEncodeError:
-        raise DataError("data.column-damaged", file="pandas.DataFrame", column=name) from None
+        raise DataError("data.column-damaged", file="pandas.DataFrame", column=shown_name(name)) from None

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from psc.node.fields import Digest, NodeName, Timestamp
-from psc.types import Document, KeyColumn, KeyKind, ReleasedColumn, ReleaseType, canonical_json
+from psc.types import Document, KeyColumn, KeyKind, PlainName, PlainText, ReleasedColumn, ReleaseType, canonical_json
 
 __all__ = [
     "ROWS_PER_KEY_MAX",
@@ -22,15 +22,14 @@ __all__ = [
 
 ROWS_PER_KEY_MAX = 1024
 
-Name = Annotated[str, Field(min_length=1, max_length=64)]
-Column = Annotated[str, Field(min_length=1, max_length=1024)]
+Column = Annotated[PlainText, Field(min_length=1, max_length=1024)]
 Count = Annotated[int, Field(ge=0)]
 
 
 class RegisteredKey(Document):
     """A key: its name, kind, and the column of the source."""
 
-    name: Name
+    name: PlainName
     kind: KeyKind
     column: Column
 
@@ -38,7 +37,7 @@ class RegisteredKey(Document):
 class RegisteredRelease(Document):
     """A column that may be released, and the column of the source that feeds it."""
 
-    name: Name
+    name: PlainName
     type: ReleaseType
     width_bytes: Annotated[int, Field(ge=1, le=1024)]
     column: Column
@@ -47,7 +46,7 @@ class RegisteredRelease(Document):
 class RegisteredValue(Document):
     """A column to compute with: type and closed range."""
 
-    name: Name
+    name: PlainName
     type: Literal["int64", "float64"]
     low: int | float
     high: int | float
@@ -57,14 +56,14 @@ class RegisteredValue(Document):
 class RegisteredGroup(Document):
     """A column to group by."""
 
-    name: Name
+    name: PlainName
     column: Column
 
 
 class KeyCount(Document):
     """How many distinct keys there are when these keys are used together, and how many rows lack one."""
 
-    keys: tuple[Name, ...]
+    keys: tuple[PlainName, ...]
     count: Count
     rows_rejected: Count
 

@@ -27,6 +27,7 @@ from psc.errors import UsageError
 from psc.node.fields import NodeName
 from psc.node.files import storage_errors
 from psc.session.limits import Limits
+from psc.texts import is_plain
 
 __all__ = ["DEFAULT_LISTEN", "Settings", "TlsSettings", "check_address", "default_settings", "read_settings"]
 
@@ -49,7 +50,7 @@ def check_address(value: str, *, lowest_port: int = 1) -> str:
     if value == "":
         return value
     found = _HOST_PORT.fullmatch(value)
-    if found is None or not lowest_port <= int(found["port"]) <= 65535:
+    if found is None or not is_plain(value) or not lowest_port <= int(found["port"]) <= 65535:
         raise ValueError("HOST:PORT is needed, such as courier.example:7443 or [2001:db8::1]:7443, without https://")
     return value
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from psc.errors import MalformedMessageError
-from psc.types import DOCUMENT_BYTES_MAX, Document, canonical_json
+from psc.texts import json_escaped
+from psc.types import DOCUMENT_BYTES_MAX, Document, canonical_json, plain_place
 
 __all__ = ["FormatError", "document_of", "dump", "load_object", "text_of", "texts_of"]
 
@@ -31,8 +32,8 @@ class FormatError(Exception):
 
 
 def dump(content: Mapping[str, object]) -> str:
-    """Return a file's text: sorted keys, indented, UTF-8 kept, one newline at the end."""
-    return json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Return a file's text: sorted keys, indented, UTF-8 kept but for hidden characters, one newline at the end."""
+    return json_escaped(json.dumps(content, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def load_object(data: bytes, *, required: frozenset[str], optional: frozenset[str] = frozenset()) -> dict[str, object]:
@@ -61,7 +62,7 @@ def _checked(found: object, required: frozenset[str], optional: frozenset[str], 
     for key in sorted(required - found.keys()):
         raise FormatError(key)
     for key in sorted(found.keys() - required - optional):
-        raise FormatError(key[:64])
+        raise FormatError(plain_place(key))
     return found
 
 

@@ -17,14 +17,19 @@ from typing import get_args
 
 from psc.data.keys import KeyUse
 from psc.errors import UsageError
+from psc.texts import is_plain
 from psc.types import KeyKind, ReleasedColumn, ReleaseType
 
-__all__ = ["FIXED_WIDTHS", "parse_group", "parse_key", "parse_release", "parse_value"]
+__all__ = ["FIXED_WIDTHS", "RESERVED_NAMES", "parse_group", "parse_key", "parse_release", "parse_value"]
 
 FIXED_WIDTHS = {"int64": 8, "float64": 8, "bool": 1, "date": 4}
 """Bytes of the released types that have one width."""
 
+RESERVED_NAMES = frozenset({"psc_row", "psc_rows_cut"})
+"""Names of columns that psc itself adds to results."""
+
 _NAME_MAX = 64
+_COLUMN_MAX = 1024
 _WIDTH_MAX = 1024
 _INT64_MAX = 2**63 - 1
 _KINDS: tuple[str, ...] = get_args(KeyKind)
@@ -53,7 +58,7 @@ def parse_release(spec: str) -> tuple[ReleasedColumn, str]:
     """Return a released column and the column of the table that feeds it.
 
     Raises:
-        UsageError: it has another form, there is no such type, or a text lacks its width.
+        UsageError: it has another form, there is no such type, a text lacks its width, or the name is one that psc uses.
     """
     form = "NAME=COLUMN:text:WIDTH, NAME=COLUMN:TYPE"
     parts = spec.rsplit(":", 2)
@@ -71,6 +76,8 @@ def parse_release(spec: str) -> tuple[ReleasedColumn, str]:
     else:
         raise _wrong("--release", spec, form)
     name, column = _name_and_column("--release", spec, head, form)
+    if name in RESERVED_NAMES:
+        raise UsageError("node.spec-reserved", spec=spec, name=name)
     return ReleasedColumn(name=name, type=kind, width_bytes=width), column  # type: ignore[arg-type]  # just checked
 
 
@@ -123,7 +130,9 @@ def _name_and_column(option: str, spec: str, head: str, form: str) -> tuple[str,
     name, separator, column = head.partition("=")
     if not separator:
         column = name
-    if not name or not column or len(name) > _NAME_MAX or name != name.strip():
+    if not is_plain(name) or not is_plain(column):
+        raise UsageError("node.spec-not-plain", option=option, spec=spec)
+    if not name or not column or len(name) > _NAME_MAX or len(column) > _COLUMN_MAX or name != name.strip():
         raise _wrong(option, spec, form)
     return name, column
 

@@ -12,7 +12,7 @@ from psc.audit.receipt import SignedReceipt
 from psc.crypto import Rng
 from psc.data.kinds import RULES_ID
 from psc.data.release import RowLayout
-from psc.errors import AbortCode, AuthenticationError, LocalProtocolError, ParameterMismatchError, PolicyDeniedError
+from psc.errors import AbortCode, AuthenticationError, LocalProtocolError, ParameterMismatchError
 from psc.node.certificates import own_certificate_digest
 from psc.node.clock import now, timestamp
 from psc.node.home import Home
@@ -27,9 +27,9 @@ from psc.operations.running import Clock, record_failure, stoppable
 from psc.operations.status import PROTOCOLS
 from psc.operations.terms import count_params, leakage_for, match_params, receipt_of_run, work_items
 from psc.protocols import dh_psi, dh_psi_count
-from psc.session.channel import Channel, ChannelStats
+from psc.session.channel import Channel
 from psc.session.drive import drive
-from psc.session.hello import Accept, Hello, SessionId
+from psc.session.hello import PROTOCOL_SERIES, Accept, Hello, SessionId
 from psc.session.session import Session
 
 __all__ = ["Asking", "Open", "Tap"]
@@ -87,13 +87,10 @@ class Asking:
             with stoppable(self.home, run_id, channel):
                 accept = self._check_accept(plan, hello, accepted, accept_signature)
                 result = self._play(plan, hello, accept, channel, tracker, cancel, clock)
-        except PolicyDeniedError as error:
-            finish_run(self.home, run_id, "refused", code=error.code)
-            raise
         except BaseException as error:
             if channel is not None:
                 _abort(channel, error)
-            record_failure(self.home, run_id, error, clock.stats(channel) if channel else _nothing_moved(clock))
+            record_failure(self.home, run_id, error, clock.stats(channel))
             raise
         finally:
             if channel is not None:
@@ -116,7 +113,7 @@ class Asking:
             raise LocalProtocolError("operations.plan-used")
         spec = PROTOCOLS[plan.protocol]
         return Hello(
-            series="psc/1",
+            series=PROTOCOL_SERIES,
             suite=spec.suite,
             protocol=spec.id,
             protocol_version=spec.version,
@@ -246,10 +243,3 @@ def _abort(channel: Channel, error: BaseException) -> None:
         channel.abort(AbortCode.CANCELLED)
     else:
         channel.abort(getattr(error, "abort_code", AbortCode.INTERNAL))
-
-
-def _nothing_moved(clock: Clock) -> RunStats:
-    class Nothing:
-        stats = ChannelStats()
-
-    return clock.stats(Nothing())  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from psc.data.kinds import metadata_hash
-from psc.errors import ParameterMismatchError, PolicyDeniedError, Rule, UsageError
+from psc.errors import ParameterMismatchError, PolicyDeniedError, UsageError
 from psc.node.home import Home
 from psc.node.own import own_card
 from psc.node.trust import Partner
@@ -15,10 +15,10 @@ from psc.operations.leakage import Leakage, leakage_of
 from psc.operations.prepare import OwnTable, prepare_own
 from psc.operations.requests import Match, Request, key_names
 from psc.operations.status import PROTOCOLS, Status, check_compatible
-from psc.operations.terms import PROTOCOL_OF, check_transfer, payload_bytes, work_items
-from psc.policy.agreement import RunLimits
+from psc.operations.terms import PROTOCOL_OF, payload_bytes, work_items
+from psc.policy.agreement import NO_LIMITS, RunLimits
 from psc.policy.catalogue import Catalogue, CatalogueEntry, decide_from_catalogue
-from psc.policy.decide import Allow, Deny, RunRequest
+from psc.policy.decide import Allow, Deny, RunRequest, decide_result
 from psc.protocols.padding import padded_size
 from psc.texts import render
 from psc.types import KeyColumn, ReleasedColumn
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from psc.operations.results import Result
 
 __all__ = ["Plan", "make_plan"]
-
-_NO_LIMIT = 1 << 40
 
 
 @dataclass
@@ -70,6 +68,7 @@ class Plan:
     rows_per_key: int = 1
     quota_left: int = 0
     minimum_result: int = 0
+    limits: RunLimits | None = field(default=None, repr=False)
     keys: tuple[KeyColumn, ...] = ()
     entry: CatalogueEntry | None = field(default=None, repr=False)
     own: OwnTable | None = field(default=None, repr=False)
@@ -211,7 +210,9 @@ def make_plan(
     _check_metadata(entry, asked, status)
     _fill(plan, home, asked, decision, entry, own, status, same_machine=same_machine)
     _check_limit(plan.partner_size, home.settings.limits.set_elements)
-    plan.asking = asking
+    plan.refusal = too_small(plan, plan.own_keys)  # not even if every key matched
+    if plan.refusal is None:
+        plan.asking = asking
     return plan
 
 
@@ -243,7 +244,7 @@ def _request(catalogue: Catalogue, request: Request) -> RunRequest:
     want = tuple(request.want) if isinstance(request, Match) else ()
     limits = None
     if request.minimum_result is not None:
-        limits = RunLimits(min_input=0, max_input=_NO_LIMIT, min_result=request.minimum_result, runs_per_day=_NO_LIMIT)
+        limits = NO_LIMITS.model_copy(update={"min_result": request.minimum_result})
     # A name that the catalogue does not have is asked for all the same, so that the rule which refuses it is named.
     return RunRequest(
         operation=request.OPERATION,
@@ -276,7 +277,7 @@ def _fill(
     plan.partner_size = padded_size(entry.key_count_of(tuple(key.name for key in asked.keys)))
     plan.rejected = own.keyed.rejected.counts()
     plan.rows_per_key = allow.max_rows_per_key
-    plan.minimum_result = allow.limits.min_result
+    plan.limits, plan.minimum_result = allow.limits, allow.limits.min_result
     plan.quota_left = entry.runs_left
     sizes = (plan.own_size, plan.partner_size)
     plan.leakage = leakage_of(
@@ -287,9 +288,12 @@ def _fill(
         rows_per_key=plan.rows_per_key,
         output_to=asked.output_to,
     )
-    check_transfer(home.settings.limits, payload_bytes(asked.operation, sizes, plan.released, plan.rows_per_key, asked.output_to))
+    payload = payload_bytes(asked.operation, sizes, plan.released, plan.rows_per_key, asked.output_to)
+    limit = home.settings.limits.transfer_bytes
+    if max(payload) > limit:
+        raise UsageError("operations.transfer-over-limit", size=max(payload), limit=limit)
     plan.estimate = estimate(
-        payload_bytes(asked.operation, sizes, plan.released, plan.rows_per_key, asked.output_to),
+        payload,
         work_items(asked.operation, *sizes),
         status.seconds_per_item,
         same_machine=same_machine,
@@ -298,6 +302,11 @@ def _fill(
 
 def too_small(plan: Plan, common: int) -> PolicyDeniedError | None:
     """Return the refusal of a result below the minimum, which does not say how small it is."""
-    if common >= plan.minimum_result:
+    if plan.limits is None or plan.entry is None:
         return None
-    return PolicyDeniedError("policy.denied-result-too-small", rule=Rule.RESULT_TOO_SMALL, min_result=plan.minimum_result)
+    refusal = decide_result(plan.limits, common)
+    if refusal is None:
+        return None
+    if plan.minimum_result > plan.entry.min_result:  # our own, stricter than the agreement's
+        return PolicyDeniedError("operations.result-below-own-minimum", rule=refusal.rule, min_result=plan.minimum_result)
+    return refusal.error()

@@ -10,7 +10,6 @@ import contextlib
 import secrets
 import threading
 from collections import OrderedDict, defaultdict
-from typing import Literal
 
 import pyarrow as pa
 
@@ -20,9 +19,9 @@ from psc.data.kinds import RULES_ID
 from psc.errors import (
     AuthenticationError,
     BudgetExhaustedError,
+    DataError,
     LimitExceededError,
     ParameterMismatchError,
-    PolicyDeniedError,
     PscError,
     Rule,
 )
@@ -39,11 +38,11 @@ from psc.operations.prepare import source_state
 from psc.operations.results import SOURCE_ROW, join_rows
 from psc.operations.running import Clock, record_failure, stoppable
 from psc.operations.status import PROTOCOLS, own_status
-from psc.operations.terms import PROTOCOL_OF, check_transfer, count_params, match_params, payload_bytes, receipt_of_run
-from psc.policy.agreement import RunLimits
+from psc.operations.terms import PROTOCOL_OF, count_params, match_params, payload_bytes, receipt_of_run
+from psc.policy.agreement import NO_LIMITS
 from psc.policy.catalogue import catalogue_for, check_request
 from psc.policy.decide import Allow, Deny, RunRequest
-from psc.policy.ledger import reserve
+from psc.policy.ledger import release, reserve
 from psc.protocols import dh_psi, dh_psi_count
 from psc.protocols.padding import padded_size
 from psc.session.channel import Channel
@@ -55,7 +54,6 @@ from psc.transport.handler import Answer, Peer
 __all__ = ["NodeHandler"]
 
 _CACHED_DATASETS = 2
-_NO_LIMIT = 1 << 40
 
 
 class NodeHandler:
@@ -87,16 +85,20 @@ class NodeHandler:
                 quota, data not ready, or a run id that was used before.
         """
         asked = Hello.parse(hello)
-        self._authenticate(peer, asked, signature)
-        _check_software(asked)
-        allow = self._decide(peer, asked)
-        self._charge(peer, asked, allow)
+        try:
+            self._authenticate(peer, asked, signature)
+            _check_software(asked)
+            allow = self._decide(peer, asked)
+            self._charge(peer, asked, allow)
+        except PscError as error:
+            error.of_run(asked.run_id)
+            raise
         try:
             return self._accept(peer, asked)
         except BaseException as error:
-            code = error.code if isinstance(error, PscError) else "internal"
-            status: Literal["refused", "failed"] = "refused" if isinstance(error, PolicyDeniedError) else "failed"
-            finish_run(self._home, asked.run_id, status, code=code)
+            if isinstance(error, DataError):
+                release(self._home, asked.run_id)  # our own data, not the partner's doing; see _DatasetCache for the cost
+            record_failure(self._home, asked.run_id, error, Clock().stats(None))
             raise
 
     def _charge(self, peer: Peer, hello: Hello, allow: Allow) -> None:
@@ -140,7 +142,9 @@ class NodeHandler:
         payload = payload_bytes(
             hello.operation, (hello.initiator_size, size), hello.released, hello.rows_per_key, hello.output_to
         )
-        check_transfer(self._home.settings.limits, payload)
+        limit = self._home.settings.limits.transfer_bytes
+        if max(payload) > limit:
+            raise LimitExceededError("operations.transfer-over-limit", size=max(payload), limit=limit)
         accept = Accept(
             hello=hello.digest(),
             nonce=secrets.token_hex(32),
@@ -176,7 +180,7 @@ class NodeHandler:
             input_size=hello.initiator_size,
             dataset_version=hello.dataset_version,
             agreement=hello.agreement,
-            limits=RunLimits(min_input=0, max_input=_NO_LIMIT, min_result=hello.minimum_result, runs_per_day=_NO_LIMIT),
+            limits=NO_LIMITS.model_copy(update={"min_result": hello.minimum_result}),
         )
         decision = check_request(self._home, peer.identity, request)
         if isinstance(decision, Deny):
@@ -206,13 +210,15 @@ class _DatasetCache:
     """Keeps the datasets read last, by version and use, so that a partner's next run does not read the file again.
 
     A source that changed is noticed before each use: reading checks it against the registered version, and a cached one is
-    only used while the source's files look as they did when they were read.
+    only used while the source's files look as they did when they were read. A source that was found not to be what was
+    registered is not read again until it looks different: such runs are not charged, so they must cost nothing.
     """
 
     def __init__(self, home: Home) -> None:
         self._home, self._lock = home, threading.Lock()
         self._reading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._kept: OrderedDict[tuple[object, ...], LoadedDataset] = OrderedDict()
+        self._useless: dict[str, tuple[object, DataError]] = {}
 
     def load(self, hello: Hello) -> LoadedDataset:
         """Return the dataset as this run uses it; one reading of a dataset at a time, two would need twice the memory.
@@ -232,8 +238,17 @@ class _DatasetCache:
                 if state is not None and use in self._kept:
                     self._kept.move_to_end(use)
                     return self._kept[use]
-            loaded = read_dataset(record, keys=keys, release=release, rows_per_key=hello.rows_per_key)
+                known = self._useless.get(record.name)
+            if known is not None and known[0] == (record.version, state):
+                raise DataError(known[1].code, **{**known[1].fields, "run_id": hello.run_id})
+            try:
+                loaded = read_dataset(record, keys=keys, release=release, rows_per_key=hello.rows_per_key)
+            except DataError as error:
+                with self._lock:
+                    self._useless[record.name] = ((record.version, state), error)
+                raise
             with self._lock:
+                self._useless.pop(record.name, None)
                 self._kept[use] = loaded
                 while len(self._kept) > _CACHED_DATASETS:
                     self._kept.popitem(last=False)

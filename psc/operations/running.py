@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Iterator
 
-from psc.errors import AbortCode, CancelledError, PeerAbortedError, PscError
+from psc.errors import AbortCode, CancelledError, PeerAbortedError, PolicyDeniedError, PscError
 from psc.node.home import Home
 from psc.node.runs import cancel_requested, finish_run
 from psc.operations.results import RunStats
-from psc.session.channel import Channel
+from psc.session.channel import Channel, ChannelStats
 
 __all__ = ["Clock", "record_failure", "stoppable"]
 
@@ -46,9 +46,9 @@ class Clock:
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
-    def stats(self, channel: Channel) -> RunStats:
-        """Return the figures so far."""
-        moved = channel.stats
+    def stats(self, channel: Channel | None) -> RunStats:
+        """Return the figures so far; nothing was moved without a channel."""
+        moved = channel.stats if channel is not None else ChannelStats()
         return RunStats(
             seconds=time.perf_counter() - self._wall,
             cpu_seconds=time.process_time() - self._cpu,
@@ -63,7 +63,10 @@ class Clock:
 
 def record_failure(home: Home, run_id: str, error: BaseException, stats: RunStats) -> None:
     """Record how a run ended that did not finish; a store that refuses hides no other error."""
-    code = error.code if isinstance(error, PscError) else "internal"
+    code = "internal"
+    if isinstance(error, PscError):
+        error.of_run(run_id)
+        code = error.code
     cancelled = isinstance(error, CancelledError | KeyboardInterrupt) or (
         isinstance(error, PeerAbortedError) and error.abort_code is AbortCode.CANCELLED
     )
@@ -71,7 +74,7 @@ def record_failure(home: Home, run_id: str, error: BaseException, stats: RunStat
         finish_run(
             home,
             run_id,
-            "cancelled" if cancelled else "failed",
+            "cancelled" if cancelled else "refused" if isinstance(error, PolicyDeniedError) else "failed",
             code=code,
             bytes_sent=stats.bytes_sent,
             bytes_received=stats.bytes_received,

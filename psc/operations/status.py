@@ -14,7 +14,7 @@ from psc.operations.estimate import seconds_per_item
 from psc.protocols import dh_psi, dh_psi_count
 from psc.session.hello import PROTOCOL_SERIES
 from psc.session.limits import Limits
-from psc.types import Document
+from psc.types import Document, PlainText
 
 __all__ = ["PROTOCOLS", "Status", "check_compatible", "own_status"]
 
@@ -36,7 +36,7 @@ class Status(Document):
     KIND: ClassVar[str] = "status"
 
     series: str = Field(max_length=16)
-    software: str = Field(max_length=64)
+    software: PlainText = Field(max_length=64)
     protocols: tuple[ProtocolVersion, ...] = Field(max_length=32)
     rules: str = Field(max_length=64)
     region: str = Field(pattern=r"^[A-Z]{2}$")

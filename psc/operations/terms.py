@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from psc.audit.receipt import LeakageStatement, Receipt, ReceiptParty, Transcript
 from psc.data.release import RowLayout
-from psc.errors import LimitExceededError
 from psc.operations.leakage import Leakage, leakage_of
 from psc.operations.status import PROTOCOLS
 from psc.protocols import dh_psi, dh_psi_count
 from psc.session.hello import Accept, Hello, SessionId
-from psc.session.limits import Limits
 from psc.types import OperationName, OutputTo, ReleasedColumn
 
 __all__ = [
     "PROTOCOL_OF",
-    "check_transfer",
     "count_params",
     "leakage_for",
     "match_params",
@@ -57,16 +54,6 @@ def payload_bytes(
         return dh_psi_count.message_bytes(dh_psi_count.Params(b"", *sizes, both))
     rows = dh_psi.RowShape(RowLayout(released).width, rows_per_key) if released else None
     return dh_psi.message_bytes(dh_psi.Params(b"", *sizes, rows, both))
-
-
-def check_transfer(limits: Limits, payload: tuple[int, int]) -> None:
-    """Refuse a run that would move more than ``limits.transfer_bytes`` in one direction, before anything moves.
-
-    Raises:
-        LimitExceededError: it would.
-    """
-    if max(payload) > limits.transfer_bytes:
-        raise LimitExceededError("operations.transfer-over-limit", size=max(payload), limit=limits.transfer_bytes)
 
 
 def work_items(operation: OperationName, initiator_size: int, responder_size: int) -> tuple[int, int]:

@@ -19,6 +19,7 @@ __all__ = [
     "MAX_INPUT",
     "MIN_INPUT",
     "MIN_RESULT",
+    "NO_LIMITS",
     "RUNS_PER_DAY",
     "Agreement",
     "DatasetTerms",
@@ -56,6 +57,10 @@ class RunLimits(Document):
     min_result: Count = MIN_RESULT
     runs_per_day: Count = RUNS_PER_DAY
     elements_per_day: Count | None = None
+
+
+NO_LIMITS = RunLimits(min_input=0, max_input=1 << 40, min_result=0, runs_per_day=1 << 40)
+"""Bounds that bind nothing: what a party without documents of its own asks for."""
 
 
 def strictest(first: RunLimits, second: RunLimits) -> RunLimits:

@@ -24,7 +24,7 @@ from psc.policy.agreements import StoredAgreement, with_partner
 from psc.policy.decide import AgreementState, AgreementView, Allow, DatasetFacts, Deny, RunRequest, Usage, decide
 from psc.policy.ledger import usage
 from psc.protocols.padding import padded_size
-from psc.types import Document, KeyColumn, OperationName, OutputTo, ReleasedColumn
+from psc.types import Document, KeyColumn, OperationName, OutputTo, PlainName, PlainText, ReleasedColumn
 
 __all__ = ["Catalogue", "CatalogueEntry", "PaddedCount", "catalogue_for", "check_request", "decide_from_catalogue"]
 
@@ -34,7 +34,7 @@ Count = Annotated[int, Field(ge=0, le=1 << 40)]
 class PaddedCount(Document):
     """The padded number of distinct keys when these keys are used together."""
 
-    keys: Annotated[tuple[str, ...], Field(min_length=1, max_length=8)]
+    keys: Annotated[tuple[PlainName, ...], Field(min_length=1, max_length=8)]
     count: Count
 
 
@@ -53,7 +53,7 @@ class CatalogueEntry(Document):
     max_rows_per_key: Annotated[int, Field(ge=1, le=1024)]
     key_counts: tuple[PaddedCount, ...]
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
-    rules: Annotated[str, Field(max_length=64)]
+    rules: Annotated[PlainText, Field(max_length=64)]
     number_metadata: Digest
     min_input: Count
     max_input: Count

@@ -18,7 +18,7 @@ from psc.node.home import Home
 from psc.policy.agreement import RunLimits
 from psc.policy.decide import Deny, Usage
 
-__all__ = ["Charge", "charge_elements", "charges", "reserve", "usage"]
+__all__ = ["Charge", "charges", "release", "reserve", "usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +71,10 @@ def reserve(
     return _charge(home, Charge(party, dataset, run_id, operation, 1, elements, timestamp(moment)), limits, moment)
 
 
-def charge_elements(
-    home: Home,
-    *,
-    party: str,
-    dataset: str,
-    run_id: str,
-    operation: str,
-    elements: int,
-    limits: RunLimits,
-    moment: datetime | None = None,
-) -> Charge:
-    """Charge further elements to a run that was accepted, as ``reserve`` does, without counting another run."""
-    moment = moment or now()
-    return _charge(home, Charge(party, dataset, run_id, operation, 0, elements, timestamp(moment)), limits, moment)
+def release(home: Home, run_id: str) -> None:
+    """Take back the charge of a run that was never accepted because this node's own data was not ready."""
+    with home.store.write() as db:
+        db.execute("DELETE FROM charges WHERE run_id = ?", (run_id,))
 
 
 def charges(home: Home, *, day: str | None = None) -> tuple[Charge, ...]:

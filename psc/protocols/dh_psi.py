@@ -26,8 +26,8 @@ Adversary model: semi-honest. A malformed message is refused; a receiver that li
 held (the agreement's quotas bound how many); a sender that lies changes the receiver's answer, or makes the run fail depending
 on the receiver's items (a tag without a row, a row that does not open), one bit a run. Neither crashes anything.
 
-Cost for padded sizes N (receiver) and M (sender): 2N and N+M scalar multiplications; bytes 64·N + t·M, t = tag length,
-plus (u + width + 16)·M·R for rows with bound R a key and row-tag length u.
+Cost for padded sizes N (receiver) and M (sender): 2N and N+m scalar multiplications, m the sender's true number; bytes
+64·N + t·M, t = tag length, plus (u + width + 16)·M·R for rows with bound R a key and row-tag length u.
 
 References: RFC 9497 (OPRF mode, §3.3.1), RFC 9496, RFC 9380 §5.3.1; Jarecki and Liu, TCC 2009; Meadows, S&P 1986.
 """

@@ -1,4 +1,4 @@
-"""``dh-psi-count``: how many items do both hold? Cardinality by double masking with a shuffled return.
+"""``dh-psi-count``: how many items do both hold? Cardinality by double masking; what returns is sorted, so it links to nothing.
 
 ::
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
+
+from psc.audit.receipt import SignedReceipt, VerifiedReceipt, verify_receipt
 
 from psc.errors import UsageError
 from psc.node.certificates import TlsFiles, identify, tls_for
+from psc.node.datasets import add_dataset
 from psc.node.home import Home
 from psc.node.own import own_card
+from psc.node.records import DatasetRecord
 from psc.node.runs import mark_interrupted
 from psc.node.settings import DEFAULT_LISTEN
-from psc.node.trust import Trusted, own_party, partner_named, trust
+from psc.node.trust import Trusted, known_identities, own_party, partner_named, trust
 from psc.operations.initiator import Tap
 from psc.operations.responder import NodeHandler
+from psc.policy.agreements import StoredAgreement, sign
+from psc.policy.propose import Offer, propose
 from psc.sdk.partner import Partner
 from psc.server.log import observer
 from psc.server.server import Server
@@ -95,6 +102,82 @@ class Node:
             UsageError: it is not a card, or cannot be pinned.
         """
         return trust(self.home, Path(card))
+
+    def add_dataset(
+        self,
+        name: str,
+        source: str | os.PathLike[str],
+        *,
+        keys: Sequence[str],
+        release: Sequence[str] = (),
+        max_rows_per_key: int = 1,
+        on_bad: Literal["error", "skip"] = "error",
+        rejects: str | os.PathLike[str] | None = None,
+        replace: bool = False,
+    ) -> DatasetRecord:
+        """Register a table that partners may be granted, at a frozen version; see ``psc.node.datasets.add_dataset``.
+
+        Args:
+            name: what partners call it.
+            source: a path or URL; it is read again for each run and must not change.
+            keys: as ``phone=mobile:phone`` (name, column, kind).
+            release: columns that an agreement may release, as ``status:text:16``.
+            max_rows_per_key: rows of one key released at most; a public number.
+            on_bad: a bad key cell is an error, or its row is skipped.
+            rejects: a file that gets every refused row with its class.
+            replace: take the place of a dataset of this name.
+
+        Raises:
+            DataError: the table is not what it should be; the text names the place.
+        """
+        return add_dataset(
+            self.home,
+            name,
+            source=source,
+            keys=keys,
+            release=release,
+            max_rows_per_key=max_rows_per_key,
+            on_bad=on_bad,
+            rejects=rejects,
+            replace=replace,
+        )
+
+    def grant(
+        self,
+        partner: str,
+        *offers: Offer,
+        purpose: str | Sequence[str],
+        valid_from: datetime | None = None,
+        valid_until: datetime | None = None,
+    ) -> StoredAgreement:
+        """Propose and sign an agreement on own datasets: from now on a grant to the partner.
+
+        Args:
+            partner: a pinned partner's name.
+            *offers: ``psc.Offer("parcels", ["match", "count"], release=["status"])``, one a dataset.
+            purpose: the purposes that runs may name.
+            valid_from: first moment in force; now by default.
+            valid_until: last moment; a year later by default.
+
+        Raises:
+            UsageError: an unknown partner or dataset.
+            AgreementError: an offer goes beyond what is registered.
+        """
+        purposes = [purpose] if isinstance(purpose, str) else list(purpose)
+        stored = propose(
+            self.home, partner=partner, offers=offers, purpose=purposes, valid_from=valid_from, valid_until=valid_until
+        )
+        return sign(self.home, stored.signed.agreement.id)
+
+    def verify(self, receipt: SignedReceipt | str | os.PathLike[str]) -> VerifiedReceipt:
+        """Check a receipt, or a receipt file, against the cards pinned here.
+
+        Raises:
+            AuditError: a signature is wrong, or a party is nobody pinned here.
+        """
+        if not isinstance(receipt, SignedReceipt):
+            receipt = SignedReceipt.parse(Path(receipt).read_bytes(), file=Path(receipt).name)
+        return verify_receipt(receipt, known_identities(self.home))
 
     def connect(self, partner: str, *, tap: Tap | None = None) -> Partner:
         """Connect to a partner: at its address, or, when it has none, through the own server where it waits.

@@ -226,7 +226,8 @@ class PeerService:
         except PscError as error:
             session.refuse(error)
             rule = str(error.rule) if isinstance(error, PolicyDeniedError) else ""
-            self._observe("session.refused", code=error.code, rule=rule, **marks)
+            run = str(error.fields.get("run_id", ""))
+            self._observe("session.refused", code=error.code, rule=rule, **{**marks, "run": run})
         except BaseException as error:  # noqa: BLE001 - a thread's last line of defence
             session.refuse(PscError("transport.internal"))
             self._observe("session.crashed", code="internal", where=where(error), **marks)

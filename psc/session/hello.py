@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from psc.types import Document, KeyColumn, OperationName, OutputTo, ReleasedColumn
+from psc.types import Document, KeyColumn, OperationName, OutputTo, PlainName, PlainText, ReleasedColumn
 
 __all__ = ["PROTOCOL_SERIES", "Accept", "ConfirmationStatement", "Hello", "SessionId"]
 
-PROTOCOL_SERIES = "psc/1"
+PROTOCOL_SERIES: Final = "psc/1"
 """Version of the wire contract; both sides must have the same."""
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -24,7 +24,6 @@ def _moment(value: str) -> str:
 
 
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"), AfterValidator(_moment)]
-Name = Annotated[str, Field(min_length=1, max_length=64)]
 Size = Annotated[int, Field(ge=1, le=1 << 40)]
 
 
@@ -38,20 +37,20 @@ class Hello(Document):
     KIND: ClassVar[str] = "hello"
 
     series: Literal["psc/1"]
-    suite: str = Field(max_length=64)
-    protocol: str = Field(max_length=32)
+    suite: PlainText = Field(max_length=64)
+    protocol: PlainText = Field(max_length=32)
     protocol_version: int = Field(ge=1, le=1000)
     run_id: str = Field(pattern=r"^[0-9a-z]{26}$")
     operation: OperationName
-    purpose: str = Field(min_length=1, max_length=128)
+    purpose: PlainText = Field(min_length=1, max_length=128)
     initiator: Hex32
-    initiator_name: Name
+    initiator_name: PlainName
     responder: Hex32
-    responder_name: Name
+    responder_name: PlainName
     initiator_role: Literal["receiver"]
     certificate: str = Field(pattern=r"^([0-9a-f]{64})?$")
     nonce: Hex32
-    dataset: Name
+    dataset: PlainName
     dataset_version: Hex32
     agreement: Hex32
     keys: tuple[KeyColumn, ...] = Field(min_length=1, max_length=8)
@@ -59,7 +58,7 @@ class Hello(Document):
     rows_per_key: int = Field(ge=1, le=1024)
     output_to: OutputTo
     minimum_result: int = Field(ge=0, le=1 << 40)
-    rules: str = Field(max_length=64)
+    rules: PlainText = Field(max_length=64)
     number_metadata: Hex32
     initiator_size: Size
     shard: Literal[0]

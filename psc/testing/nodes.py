@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from psc.node.datasets import add_dataset
-from psc.policy.agreements import StoredAgreement, sign
-from psc.policy.propose import Offer, propose
+from psc.policy.agreements import StoredAgreement
+from psc.policy.propose import Offer
 from psc.sdk.node import Node, Serving
 from psc.types import OperationName, OutputTo
 
@@ -77,15 +76,8 @@ def grant(
     purpose: str = PURPOSE,
 ) -> StoredAgreement:
     """Register a dataset and grant it to a partner with limits that suit tests, not data of people."""
-    add_dataset(
-        owner.home,
-        dataset,
-        source=source,
-        keys=keys,
-        release=release,
-        max_rows_per_key=max_rows_per_key,
-        on_bad=on_bad,
-        replace=True,
+    owner.add_dataset(
+        dataset, source, keys=keys, release=release, max_rows_per_key=max_rows_per_key, on_bad=on_bad, replace=True
     )
     offer = Offer(
         dataset=dataset,
@@ -96,5 +88,4 @@ def grant(
         min_result=min_result,
         runs_per_day=runs_per_day,
     )
-    proposed = propose(owner.home, partner=partner, offers=[offer], purpose=[purpose])
-    return sign(owner.home, proposed.signed.agreement.id)
+    return owner.grant(partner, offer, purpose=purpose)

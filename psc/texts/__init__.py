@@ -2,18 +2,22 @@
 
 Codes and JSON keys never change with the language; only what a person reads does. One module an area, so that a
 text stands beside its neighbours; ``lookup`` finds it. A text states what is wrong and where; its ``fix`` states what to do.
-Fields are filled with ``str.format``; both languages must use the same fields (a test proves it).
+Fields are filled in the notation of ``str.format``; both languages must use the same fields (a test proves it). What a field
+holds may come from a partner: it is made visible, so that it is one piece of one line (``psc.texts.visible``).
 """
 
 from __future__ import annotations
 
 import os
+import string
 from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 from psc.texts._text import Text
+from psc.texts._visible import Lines, is_plain, json_escaped, visible
 
-__all__ = ["Text", "all_texts", "language", "lookup", "render"]
+__all__ = ["Lines", "Text", "all_texts", "fill", "is_plain", "json_escaped", "language", "lookup", "render", "visible"]
 
 _AREAS = ("crypto", "data", "session", "transport", "node", "policy", "operations", "cli")
 _texts: dict[str, Text] = {}
@@ -43,10 +47,23 @@ def lookup(code: str) -> Text:
     return all_texts()[code]
 
 
+class _Filler(string.Formatter):
+    """``str.format`` with every field made visible; ``Lines`` are so already and keep their line ends."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        said = format(value, format_spec)
+        return said if isinstance(value, Lines) else visible(said)
+
+
+def fill(template: str, fields: Mapping[str, Any] | None = None) -> str:
+    """Return a text's template with its fields filled in; a field that is missing raises ``KeyError``."""
+    return _Filler().vformat(template, (), fields or {})
+
+
 def render(code: str, fields: Mapping[str, object] | None = None, *, lang: str | None = None) -> str:
     """Return the text of a code with its fields filled in, in the reader's language, with its remedy after it."""
     text = lookup(code)
     chinese = (lang or language()) == "zh"
-    said = (text.zh if chinese else text.en).format(**(fields or {}))
-    remedy = (text.fix_zh if chinese else text.fix_en).format(**(fields or {}))
+    said = fill(text.zh if chinese else text.en, fields)
+    remedy = fill(text.fix_zh if chinese else text.fix_en, fields)
     return f"{said} {remedy}".rstrip() if not chinese else f"{said}{remedy}"

@@ -43,6 +43,12 @@ _ERRORS: dict[str, Text] = {
         "For instance: {option} {example}",
         "例如：{option} {example}",
     ),
+    "cli.name-wrong": Text(
+        "{option} {name!r} cannot be a name: at most {limit} characters, none of them invisible.",
+        "{option} {name!r} 不能用作名称：最多 {limit} 个字符，且不得含不可见字符。",
+        "psc doctor PARTNER and the agreement list the names.",
+        "可用名称见 psc doctor 合作方 及协议。",
+    ),
     "cli.operation-unknown": Text(
         "There is no operation {operation}; known: {known}.",
         "没有操作 {operation}；已知：{known}。",
@@ -205,6 +211,12 @@ _SENTENCES: dict[str, Text] = {
     "cli.agreement-draft-next": Text(
         "It allows nothing until it is signed: psc agreement sign {id} --output FILE, then send the file to the partner.",
         "签署前不授予任何权限：psc agreement sign {id} --output 文件，然后把文件发给合作方。",
+    ),
+    "cli.agreement-keys-alone": Text(
+        "On {dataset} a run may use each of these keys alone, too, or any of them together: {keys}. An answer by one of them "
+        "says more than one by all. To grant only some, name them: psc agreement propose --key.",
+        "对 {dataset}，运行可以单独使用其中任一键，也可任意组合：{keys}。单独按一个键应答，比按全部键透露得更多。"
+        "若只授权其中一部分，请用 psc agreement propose --key 指明。",
     ),
     "cli.agreement-send-revocation": Text(
         "Nothing more is answered under it here. Tell the partner: psc agreement show {id} --output FILE.",

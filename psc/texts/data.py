@@ -165,6 +165,13 @@ _COLUMNS: dict[str, Text] = {
         "Did you mean {near}? Its columns are: {available}",
         "是否想用 {near}？现有的列：{available}",
     ),
+    "data.header-missing": Text(
+        "{file} seems to have no header line: what names its {count} columns looks like cells, and is not shown.",
+        "{file} 似乎没有表头：其 {count} 个列名看起来像单元格内容，因此不予显示。",
+        "Put a line with the column names first. If there is one, compare it with the names that were asked for, and rename "
+        "columns whose names hold long numbers.",
+        "请在第一行写上列名。若已有表头，请与所要求的列名核对，并更改含长数字的列名。",
+    ),
     "data.column-twice": Text(
         "{file} has {count} columns named {column}.",
         "{file} 有 {count} 列同名为 {column}。",

@@ -297,6 +297,18 @@ _DATASETS: dict[str, Text] = {
         "The lower bound comes first.",
         "下限在前。",
     ),
+    "node.spec-not-plain": Text(
+        "{option} {spec!r} has a control character or an invisible one in a name.",
+        "{option} {spec!r} 的名称中含有控制字符或不可见字符。",
+        "Leave it out; if the column of the table has it, rename the column.",
+        "请去掉该字符；若数据表的列名含有它，请给该列改名。",
+    ),
+    "node.spec-reserved": Text(
+        "--release {spec!r}: results have a column {name} of psc's own.",
+        "--release {spec!r}：{name} 是 psc 结果自带的列名。",
+        "Give it another name: NAME={name}:TYPE.",
+        "请另取名称：名称={name}:类型。",
+    ),
     "node.spec-twice": Text(
         "{option} names {name} twice.", "{option} 中 {name} 出现两次。", "Give each its own name.", "请使用不同的名称。"
     ),

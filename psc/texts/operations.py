@@ -79,14 +79,20 @@ TEXTS: dict[str, Text] = {
     "operations.cancelled": Text(
         "The run was cancelled.",
         "运行已取消。",
-        "Nothing was released; the partner's quota stays charged.",
-        "未发布任何结果；对方的配额仍计入。",
+        "Nothing was released; the run stays charged to your quota at the partner.",
+        "未提供任何结果；本次运行仍计入您在对方处的配额。",
     ),
     "operations.versions-differ": Text(
         "The two nodes differ in {what}: here {ours}, there {theirs} (partner's software: {software}).",
         "双方的 {what} 不同：本方 {ours}，对方 {theirs}（对方软件：{software}）。",
         "Bring both to the same version of psc and of its number metadata, exchange cards again, then plan again.",
         "请将双方的 psc 及号码元数据升级到相同版本，重新交换名片，然后重新制定计划。",
+    ),
+    "operations.result-below-own-minimum": Text(
+        "Fewer common keys than your own minimum of {min_result}.",
+        "共有键少于您自己设定的最小值 {min_result}。",
+        "The result is not shown; how many there are stays unsaid. Ask for a lower minimum, or use a larger table.",
+        "结果不予显示，也不说明具体数目。请降低最小值，或使用更大的表格。",
     ),
     "operations.set-over-limit": Text(
         "The set has {size} keys; the limit is {limit}.",

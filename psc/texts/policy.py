@@ -228,12 +228,6 @@ _RECEIPTS: dict[str, Text] = {
         "Trust its card, then verify again.",
         "请信任其名片后重新验证。",
     ),
-    "audit.receipt-not-ours": Text(
-        "The receipt of run {run_id} does not name this node.",
-        "运行 {run_id} 的回执没有写明本节点。",
-        "Report this as a bug.",
-        "请作为程序错误上报。",
-    ),
 }
 
 TEXTS: dict[str, Text] = {**_AGREEMENTS, **_RULES, **_RECEIPTS}

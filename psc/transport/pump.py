@@ -36,6 +36,7 @@ from psc.transport.patience import Interrupted, Patience
 __all__ = ["PumpChannel", "SessionWire"]
 
 _ABORT_TRIES = 3
+_LAST_WORDS_SECONDS = 5.0
 _IDLE_PAUSE_SECONDS = 0.01
 """Between calls that moved nothing, so that a listener that answers at once without waiting does not keep a core busy."""
 
@@ -71,7 +72,7 @@ class PumpChannel:
         self._over = threading.Event()
         self._patience = Patience(limits.reconnect_seconds, self._over)
         self._error: PscError | None = None
-        self._closed = False
+        self._closed = self._telling = False
         # Outgoing: numbers below _accepted are held by the listener, below _taken are a thread's, below _total were sent.
         self._queue: deque[bytes] = deque()
         self._accepted = self._taken = self._total = 0
@@ -143,7 +144,7 @@ class PumpChannel:
         error: PscError = ChannelClosedError("transport.aborted-here", abort_code=str(code))
         if code is AbortCode.CANCELLED:
             error = CancelledError("transport.cancelled")
-        if self._end(error):
+        if self._end(error, telling=True):
             self._tell_abort(code)
 
     def close(self) -> None:
@@ -185,8 +186,13 @@ class PumpChannel:
         self._changed.wait(left)
         self._check()
 
-    def _end(self, error: PscError) -> bool:
-        """Keep the first reason that ended the session; return whether it is this one and the script has yet to learn it."""
+    def _end(self, error: PscError, *, telling: bool = False) -> bool:
+        """Keep the first reason that ended the session; return whether it is this one and the script has yet to learn it.
+
+        Args:
+            error: the reason.
+            telling: when true is returned, the caller tells the other end, with ``_tell_abort``.
+        """
         with self._changed:
             if self._error is not None:
                 return False
@@ -195,18 +201,24 @@ class PumpChannel:
             self._queue.clear()
             self._arrived.clear()
             self._changed.notify_all()
+            self._telling = telling and not self._closed
             return not self._closed
 
     def _tell_abort(self, code: AbortCode) -> None:
-        for _ in range(_ABORT_TRIES):
-            try:
-                self._wire.abort(code)
-            except Interrupted:
-                time.sleep(0.1)
-            except PscError:
-                return
-            else:
-                return
+        try:
+            for _ in range(_ABORT_TRIES):
+                try:
+                    self._wire.abort(code)
+                except Interrupted:
+                    time.sleep(0.1)
+                except PscError:
+                    return
+                else:
+                    return
+        finally:
+            with self._changed:
+                self._telling = False
+                self._changed.notify_all()
 
     def _say_closing(self) -> None:
         def say() -> int:
@@ -221,11 +233,11 @@ class PumpChannel:
         try:
             loop()
         except PscError as error:
-            ended = self._end(error)
-            if ended and isinstance(error, RemoteProtocolError) and not isinstance(error, PeerAbortedError):
+            theirs = isinstance(error, RemoteProtocolError) and not isinstance(error, PeerAbortedError)
+            if self._end(error, telling=theirs) and theirs:
                 self._tell_abort(error.abort_code)
         except BaseException as error:  # noqa: BLE001 - a thread's last line of defence
-            if self._end(LocalProtocolError("transport.thread-died", where=where(error))):
+            if self._end(LocalProtocolError("transport.thread-died", where=where(error)), telling=True):
                 self._tell_abort(AbortCode.INTERNAL)
 
     def _push_loop(self) -> None:

@@ -28,7 +28,7 @@ from psc.operations.plan import Plan
 from psc.operations.requests import Count, Match, Request
 from psc.operations.responder import NodeHandler
 from psc.operations.results import MatchResult, Result
-from psc.sdk.node import Serving, material
+from psc.sdk.node import Answering, Serving, material
 from psc.server.log import json_logger
 from psc.server.server import Server
 from psc.session.channel import Channel
@@ -81,12 +81,14 @@ class WatchedHandler(NodeHandler):
 
     def __init__(self, home: Home) -> None:
         super().__init__(home)
+        self.before: Callable[[], object] = lambda: None
         self.wrap: Wrap | None = None
         self.answer: Callable[[Answer], Answer] = lambda answer: answer
         self.endings: dict[str, BaseException | None] = {}
 
     def open(self, peer: Peer, hello: bytes, signature: bytes) -> Answer:
         """Judge as the node does; then let the test have its way with the answer."""
+        self.before()
         answer = super().open(peer, hello, signature)
         run, wrap = answer.run, self.wrap
 
@@ -125,6 +127,7 @@ class Parties:
     orders: pa.Table
     parcels: pa.Table
     _log: io.StringIO = field(repr=False)
+    answering: Answering | None = None
 
     @property
     def log(self) -> list[dict[str, Any]]:

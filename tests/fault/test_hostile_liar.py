@@ -73,12 +73,8 @@ def lying_initiator(
         return None, hello.run_id
 
 
-def _all_positions(message: Message) -> Message:
-    if isinstance(message, dh_psi.MatchedPositions):
-        return dh_psi.MatchedPositions(True, b"\xff" * len(message.bitmap))
-    if isinstance(message, dh_psi_count.CommonCount):
-        return dh_psi_count.CommonCount(True, 65)
-    return message
+def _too_many(message: Message) -> Message:
+    return dh_psi_count.CommonCount(True, 65) if isinstance(message, dh_psi_count.CommonCount) else message
 
 
 def _withheld_but_said(message: Message) -> Message:
@@ -89,8 +85,9 @@ def _withheld_but_said(message: Message) -> Message:
     return message
 
 
-@pytest.mark.parametrize("operation", ["match", "count"])
-@pytest.mark.parametrize("lie", [_all_positions, _withheld_but_said])
+@pytest.mark.parametrize(
+    ("operation", "lie"), [("count", _too_many), ("count", _withheld_but_said), ("match", _withheld_but_said)]
+)
 def test_an_impossible_result_is_not_believed(pair: Parties, operation: str, lie: Callable[[Message], Message]) -> None:
     error, run_id = lying_initiator(pair, operation, lie)
     assert isinstance(error, PeerAbortedError)

@@ -108,7 +108,7 @@ def test_resets_again_and_again_lose_and_repeat_nothing(tmp_path: Path) -> None:
 
 def test_a_reset_in_the_middle_of_a_frame_is_mended(tmp_path: Path) -> None:
     with proxied(tmp_path) as (pair, proxy):
-        outcome = pair.run(pair.match(), tap=at("sender_tags", lambda: proxy.reset_after(60_000), way="received"))
+        outcome = pair.run(pair.match(), tap=at("blinded_items", lambda: proxy.reset_after(60_000)))
         pair.check_right(outcome, retries=1)
 
 
@@ -183,7 +183,10 @@ def test_nobody_there_is_an_error_of_the_connection(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def dialling_out(folder: Path, **options: Any) -> Iterator[tuple[Parties, FaultyProxy]]:
-    """Give both nodes the other way round: the courier has no inbound port and waits at the merchant's server."""
+    """Give both nodes the other way round: the courier has no inbound port and waits at the merchant's server.
+
+    ``pair.serving`` is the merchant's server then, ``pair.answering`` the courier's waiting.
+    """
     port = free_port()
     with FaultyProxy(port) as proxy, parties(folder, **options) as pair:
         pair.serving.stop(0)
@@ -208,9 +211,14 @@ def dialling_out(folder: Path, **options: Any) -> Iterator[tuple[Parties, Faulty
                 other.trust(card)
             pair.merchant, pair.courier = merchant, courier
             pair.handler = None
-            with merchant.serve(), courier.answer_via("merchant"):
+            pair.serving = merchant.serve()
+            pair.answering = courier.answer_via("merchant")
+            try:
                 until(lambda: reachable(pair), "the courier to wait at the merchant's server")
                 yield pair, proxy
+            finally:
+                pair.answering.stop()
+                pair.serving.stop()
 
 
 def reachable(pair: Parties) -> bool:
@@ -274,6 +282,36 @@ def test_a_run_that_was_accepted_but_never_told_is_recorded_as_failed(tmp_path: 
         pair.check_honest()
 
 
+def test_a_courier_that_stops_waiting_lets_its_run_finish(tmp_path: Path) -> None:
+    with dialling_out(tmp_path) as (pair, _):
+        stopping: list[Callable[..., Any]] = []
+
+        def stop() -> None:
+            assert pair.answering is not None
+            stopping.append(in_thread(pair.answering.stop))
+
+        pair.check_right(pair.run(pair.match(), tap=at("blinded_items", stop)))
+        stopping[0]()
+        until(lambda: not reachable(pair), "the courier to count as gone")
+
+
+def test_a_relaying_server_that_stops_ends_the_run_on_both_sides(tmp_path: Path) -> None:
+    with dialling_out(tmp_path, limits=IMPATIENT) as (pair, _):
+
+        def restart() -> None:
+            pair.serving.stop(0)
+            pair.serving = pair.merchant.serve()
+
+        outcome = pair.run(pair.match(), tap=at("blinded_items", restart))
+        assert isinstance(outcome.initiator, ChannelClosedError | PeerAbortedError)
+        assert outcome.initiator.abort_code in (AbortCode.STOPPING, AbortCode.PEER_SILENT)
+        assert outcome.responder_record is not None
+        assert outcome.responder_record.status == "failed"
+        pair.check_nothing_came_out(outcome)
+        until(lambda: reachable(pair), "the courier to come back", 40)
+        pair.check_honest()
+
+
 # --- stopping in the middle ----------------------------------------------------------------------------------------------------
 
 
@@ -292,6 +330,25 @@ def test_the_initiator_cancels(pair: Parties, operation: str, kind: str) -> None
     pair.check_honest(operation)
 
 
+def test_the_initiator_cancels_from_another_thread_and_hangs_up_at_once(pair: Parties) -> None:
+    """The word that the run was cancelled gets out although the run's own thread closes everything meanwhile."""
+    for _ in range(5):
+        cancel, threads = psc.Cancel(), []
+
+        def throw(cancel: psc.Cancel = cancel, threads: list[threading.Thread] = threads) -> None:
+            threads.append(threading.Thread(target=cancel.set))
+            threads[0].start()
+
+        outcome = pair.run(pair.match(), tap=at("blinded_items", throw), cancel=cancel)
+        threads[0].join()
+        if outcome.initiator is None:  # the run was faster
+            continue
+        assert isinstance(outcome.initiator, CancelledError)
+        assert outcome.responder_record is not None
+        assert (outcome.responder_record.status, outcome.responder_record.code) == ("cancelled", "transport.aborted-cancelled")
+    pair.check_honest()
+
+
 def test_a_run_cancelled_before_it_begins_asks_nobody(pair: Parties) -> None:
     cancel = psc.Cancel()
     cancel.set()
@@ -301,6 +358,31 @@ def test_a_run_cancelled_before_it_begins_asks_nobody(pair: Parties) -> None:
     if outcome.responder_record is not None:
         assert outcome.responder_record.status in ("cancelled", "failed")
     pair.check_nothing_came_out(outcome)
+
+
+def test_a_run_cancelled_while_the_responder_still_reads_its_data_ends_there_too(pair: Parties) -> None:
+    assert pair.handler is not None
+    cancel, over = psc.Cancel(), threading.Event()
+
+    def slow() -> None:
+        cancel.set()
+        over.wait(10)
+
+    pair.handler.before = slow
+    try:
+        with pair.merchant.connect("courier") as partner:
+            plan = partner.plan(pair.match())
+            with pytest.raises(CancelledError):
+                plan.run(cancel=cancel)
+    finally:
+        pair.handler.before = lambda: None
+        over.set()
+    mine = list_runs(pair.merchant.home, limit=1)[0]
+    assert mine.status == "cancelled"
+    theirs = until(lambda: pair.record(mine.run_id), "the courier's record")
+    assert theirs.status == "cancelled"
+    assert theirs.result == ""
+    pair.check_honest()
 
 
 def test_an_interrupt_from_the_keyboard_cancels_on_both_sides(pair: Parties) -> None:
@@ -386,6 +468,12 @@ def test_a_stop_that_cannot_wait_any_longer_ends_the_run(tmp_path: Path) -> None
         assert outcome.responder_record is not None
         assert (outcome.responder_record.status, outcome.responder_record.code) == ("failed", "transport.stopping")
         pair.check_nothing_came_out(outcome)
+
+
+def test_runs_at_once_do_not_disturb_each_other(pair: Parties) -> None:
+    running = [in_thread(lambda operation=operation: pair.check_honest(operation)) for operation in ("match", "count") * 2]
+    for wait in running:
+        wait()
 
 
 # --- limits --------------------------------------------------------------------------------------------------------------------

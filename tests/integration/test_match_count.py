@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
-from tests.integration.conftest import Market
 
 import psc
 from psc.audit.receipt import SignedReceipt, verify_receipt
@@ -23,6 +22,7 @@ from psc.node.trust import known_identities
 from psc.operations.results import ROWS_CUT, SOURCE_ROW
 from psc.testing.madeup import ORDER_PHONE, plain_join, plain_keys
 from psc.testing.nodes import PURPOSE, grant, node_pair
+from tests.integration.conftest import Market
 
 ON = {"phone": ORDER_PHONE}
 

@@ -11,17 +11,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.integration.conftest import Market
 
 import psc
 from psc.errors import (
     DataError,
-    LimitExceededError,
     ParameterMismatchError,
     PeerAbortedError,
     PolicyDeniedError,
     PscError,
     Rule,
+    UsageError,
 )
 from psc.node.clock import now
 from psc.node.datasets import add_dataset
@@ -33,6 +32,7 @@ from psc.policy.ledger import charges
 from psc.policy.propose import Offer, propose
 from psc.testing.madeup import ORDER_PHONE, PARCEL_PHONE
 from psc.testing.nodes import PURPOSE, grant
+from tests.integration.conftest import Market
 
 ON = {"phone": ORDER_PHONE}
 
@@ -153,17 +153,26 @@ def test_the_catalogue_shows_only_what_was_granted(market: Market) -> None:
 
 
 def test_a_result_below_the_minimum_is_refused_without_its_size(market: Market) -> None:
-    only(market, "minimum", min_result=10_000)
+    only(market, "minimum", min_result=500)
     with pytest.raises(PolicyDeniedError) as caught:
         plan_of(market, dataset="minimum").run()
     assert caught.value.rule == Rule.RESULT_TOO_SMALL
-    assert set(caught.value.fields) == {"rule", "min_result"}
-    own_minimum = plan_of(market, minimum_result=10_000)
-    with pytest.raises(PolicyDeniedError):
-        own_minimum.run()
+    assert set(caught.value.fields) == {"rule", "min_result", "run_id"}
+    record = list_runs(market.pair.merchant.home, limit=1)[0]
+    assert record.status == "refused"
+    assert record.bytes_received > 0
+    impossible = plan_of(market, minimum_result=10_000)  # more than there are keys: the plan says so
+    assert impossible.refusal is not None
+    assert impossible.refusal.code == "operations.result-below-own-minimum"
+    own = plan_of(market, minimum_result=impossible.own_keys)
+    assert own.refusal is None
+    with pytest.raises(PolicyDeniedError) as refused:
+        own.run()
+    assert refused.value.code == "operations.result-below-own-minimum"
+    assert refused.value.fields["run_id"]
 
 
-def test_a_source_that_changed_at_the_responder_is_data_not_ready(market: Market) -> None:
+def test_a_source_that_changed_at_the_responder_is_data_not_ready(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
     path = market.folder / "changing.parquet"
     pq.write_table(market.parcels, path)
     grant(
@@ -175,6 +184,13 @@ def test_a_source_that_changed_at_the_responder_is_data_not_ready(market: Market
         plan_of(market, dataset="changing").run()
     assert caught.value.abort_code == "data-not-ready"
     assert caught.value.exit_code == 8
+    before = charges(market.pair.courier.home)
+    reads: list[str] = []
+    monkeypatch.setattr(responder, "read_dataset", lambda *_, **__: reads.append("read"))
+    with pytest.raises(PeerAbortedError):
+        plan_of(market, dataset="changing").run()
+    assert not reads  # a source known to be useless costs nothing, for it is not charged
+    assert charges(market.pair.courier.home) == before
 
 
 def test_a_used_run_id_is_refused_and_what_is_read_is_charged(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,10 +255,12 @@ def test_a_release_of_many_long_columns_still_ends_with_a_receipt(market: Market
 
 
 def test_a_transfer_over_the_limit_is_refused_before_anything_moves(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = replace(market.pair.merchant.home.settings.limits, transfer_bytes=50_000)
-    monkeypatch.setattr(market.pair.merchant.home, "settings", market.pair.merchant.home.settings.model_copy(update={"limits": limits}))
-    with pytest.raises(LimitExceededError):
+    home = market.pair.merchant.home
+    limits = replace(home.settings.limits, transfer_bytes=50_000)
+    monkeypatch.setattr(home, "settings", home.settings.model_copy(update={"limits": limits}))
+    with pytest.raises(UsageError) as caught:
         plan_of(market)
+    assert caught.value.code == "operations.transfer-over-limit"
 
 
 BAD_TABLES: dict[str, tuple[object, str]] = {

@@ -145,12 +145,7 @@ class Link:
         session = secrets.token_bytes(SESSION_BYTES)
         request = peer_pb2.OpenRequest(session=session, to=self._to, hello=hello, signature=signature)
         try:
-            until = time.monotonic() + self._limits.frame_seconds
-            while (reply := self._ask("Open", request, peer_pb2.OpenResponse, cancel=cancel)).pending:
-                if time.monotonic() > until:
-                    raise DeadlineError("transport.no-frame", seconds=self._limits.frame_seconds)
-                # A listener waits before it says so; one that does not must not keep us spinning.
-                (cancel or threading.Event()).wait(_PENDING_PAUSE_SECONDS)
+            reply = self._judged(request, cancel)
             limits = bounded(self._limits, reply.bounds)
         except (CancelledError, DeadlineError, KeyboardInterrupt, MalformedMessageError):
             self._give_up(session)
@@ -180,6 +175,15 @@ class Link:
             PscError: the first contact failed; later failures are reported and retried for ever.
         """
         answer_questions(self._wait, self._limits, handler, stop, peer, drain_seconds, observe)
+
+    def _judged(self, request: peer_pb2.OpenRequest, cancel: threading.Event | None) -> peer_pb2.OpenResponse:
+        until = time.monotonic() + self._limits.frame_seconds
+        while (reply := self._ask("Open", request, peer_pb2.OpenResponse, cancel=cancel)).pending:
+            if time.monotonic() > until:
+                raise DeadlineError("transport.no-frame", seconds=self._limits.frame_seconds)
+            # A listener waits before it says so; one that does not must not keep us spinning.
+            (cancel or threading.Event()).wait(_PENDING_PAUSE_SECONDS)
+        return reply
 
     # -- inside -----------------------------------------------------------------------------------------------------------
 

@@ -84,5 +84,13 @@ def test_bad_input_has_its_code(psc: Psc, tmp_path: Path, line: str, code: str, 
     assert psc("agreement list --home c --json").json() == {"agreements": []}
 
 
+def test_several_keys_are_said_to_be_usable_alone(psc: Psc, homes: tuple[Home, Home], parcels: Path) -> None:
+    assert psc("dataset add parcels --home c --source parcels.parquet --key phone=mobile:phone --key city:text").code == 0
+    shown = " ".join(psc(PROPOSE).out.split())
+    assert "each of these keys alone, too, or any of them together: phone, city." in shown
+    assert "keys alone" in " ".join(psc(f"{PROPOSE} --sign").out.split())
+    assert "keys alone" not in psc(f"{PROPOSE} --key phone").out
+
+
 def test_an_empty_list_says_what_to_do(psc: Psc, homes: tuple[Home, Home]) -> None:
     assert "psc agreement propose" in psc("agreement list --home c").out

@@ -13,12 +13,12 @@ import pytest
 
 from psc.cli.base import Cli
 from psc.cli.masks import masked
-from psc.cli.options import Target, comma_list, parse_on, parse_target
+from psc.cli.options import Target, comma_list, parse_on, parse_target, parse_want
 from psc.cli.progress import watched
 from psc.cli.show import bytes_text, number_text, seconds_text
-from psc.node.unmasking import record_unmasking, unmaskings_of
 from psc.errors import CancelledError, StorageError, UsageError
 from psc.node.home import Home
+from psc.node.unmasking import record_unmasking, unmaskings_of
 from psc.operations.progress import Cancel, Progress, ProgressCallback
 from psc.texts.cli import TEXTS
 
@@ -32,7 +32,11 @@ def test_targets_and_keys() -> None:
     for wrong in ("", "courier", "/parcels", "courier/", "a/b/c"):
         with pytest.raises(UsageError):
             parse_target(wrong)
-    for keys in (["=x"], ["x="], [""], ["a", "a=b"]):
+    assert parse_want(["状态,fee", "fee"]) == ("状态", "fee")
+    for want in (["x" * 65], ["a,b\u202e"], ["\x1b"]):
+        with pytest.raises(UsageError):
+            parse_want(want)
+    for keys in (["=x"], ["x="], [""], ["a", "a=b"], ["x" * 65], ["a\nb=c"]):
         with pytest.raises(UsageError):
             parse_on(keys)
 

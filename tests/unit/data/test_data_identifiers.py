@@ -275,6 +275,7 @@ def test_every_cell_is_a_key_or_has_a_class(kind: str, cells: list[str | None]) 
     for cell, key, code in zip(cells, keys.values.to_pylist(), keys.classes.tolist()):
         assert (key is None) == (code != 0)
         if cell is None or not cell.strip():
-            assert CLASS_NAMES[code] == "missing" or "\x1c" <= (cell or "")[:1] <= "\x1f"
+            # Python and Arrow differ on which control characters are blanks; a cell of such is refused under either name.
+            assert CLASS_NAMES[code] == "missing" or not set("\x0b\x1c\x1d\x1e\x1f\x85").isdisjoint(cell or "")
         if key is not None:
             assert normalise(pa.array([key]), kind).values.to_pylist() == [key], "normalising again changes nothing"

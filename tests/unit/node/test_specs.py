@@ -2,9 +2,11 @@ import pytest
 
 from psc.data.keys import KeyUse
 from psc.errors import UsageError
-from psc.node.specs import parse_group, parse_key, parse_release, parse_value
+from psc.node.specs import RESERVED_NAMES, parse_group, parse_key, parse_release, parse_value
+from psc.operations.results import ROWS_CUT, SOURCE_ROW
 from psc.types import ReleasedColumn
 from tests.homes import code_of
+from tests.hostile_text import HIDDEN, assert_harmless
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,34 @@ def test_values(spec: str, found: tuple[object, ...]) -> None:
 )
 def test_wrong_values(spec: str, code: str) -> None:
     assert code_of(UsageError, lambda: parse_value(spec)).code == code
+
+
+@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+def test_names_and_columns_hold_nothing_hidden(hidden: str) -> None:
+    bad = f"x{hidden}y"
+    for name, column in ((bad, "c"), ("n", bad)):
+        for act in (
+            lambda head=f"{name}={column}": parse_key(f"{head}:phone"),
+            lambda head=f"{name}={column}": parse_release(f"{head}:text:8"),
+            lambda head=f"{name}={column}": parse_value(f"{head}:int64:0..1"),
+            lambda head=f"{name}={column}": parse_group(head),
+        ):
+            error = code_of(UsageError, act)
+            assert error.code == "node.spec-not-plain"
+            assert_harmless(str(error))
+
+
+@pytest.mark.parametrize("name", [ROWS_CUT, SOURCE_ROW])
+def test_names_of_our_own_columns_are_reserved(name: str) -> None:
+    for spec in (f"{name}:text:8", f"{name}=status:int64"):
+        assert code_of(UsageError, lambda spec=spec: parse_release(spec)).code == "node.spec-reserved"
+    assert parse_release(f"row={name}:int64")[1] == name
+    assert {ROWS_CUT, SOURCE_ROW} == RESERVED_NAMES
+
+
+def test_long_columns() -> None:
+    assert parse_group("x=" + "c" * 1024)[1] == "c" * 1024
+    assert code_of(UsageError, lambda: parse_group("x=" + "c" * 1025)).code == "node.spec-wrong"
 
 
 def test_groups() -> None:

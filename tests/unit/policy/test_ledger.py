@@ -12,7 +12,7 @@ from psc.errors import BudgetExhaustedError, Rule, StorageError
 from psc.node.home import Home
 from psc.policy.agreement import RunLimits
 from psc.policy.decide import Usage
-from psc.policy.ledger import charge_elements, charges, reserve, usage
+from psc.policy.ledger import charges, release, reserve, usage
 from tests.homes import code_of
 
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
@@ -76,13 +76,14 @@ def test_elements_are_charged_repeats_too(courier: Home) -> None:
     charge(courier, 3, elements=0, limits=limits)
 
 
-def test_more_elements_of_an_accepted_run_do_not_count_as_a_run(courier: Home) -> None:
-    limits = RunLimits(runs_per_day=1, elements_per_day=100)
-    charge(courier, 0, elements=10, limits=limits)
-    options = {"party": PARTY, "dataset": "parcels", "run_id": "run-000000", "operation": "lookup", "moment": NOW}
-    charge_elements(courier, elements=90, limits=limits, **options)  # type: ignore[arg-type]
-    code_of(BudgetExhaustedError, lambda: charge_elements(courier, elements=1, limits=limits, **options))  # type: ignore[arg-type]
-    assert usage(courier, PARTY, "parcels", moment=NOW) == Usage(1, 100)
+def test_a_released_charge_is_given_back_and_no_other(courier: Home) -> None:
+    limits = RunLimits(runs_per_day=2)
+    charge(courier, 0, limits=limits)
+    kept = charge(courier, 1, limits=limits)
+    release(courier, charges(courier)[0].run_id)
+    assert charges(courier) == (kept,)
+    charge(courier, 2, limits=limits)
+    code_of(BudgetExhaustedError, lambda: charge(courier, 3, limits=limits))
 
 
 def test_a_refused_charge_charges_nothing(courier: Home) -> None:
