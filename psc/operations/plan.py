@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from psc.data.kinds import metadata_hash
-from psc.errors import ParameterMismatchError, PolicyDeniedError, UsageError
+from psc.errors import ParameterMismatchError, PolicyDeniedError, Rule, UsageError
 from psc.node.home import Home
 from psc.node.own import own_card
 from psc.node.trust import Partner
@@ -188,6 +188,10 @@ def make_plan(
     """
     plan = Plan(request=request, partner=partner.name)
     check_compatible(status, PROTOCOL_OF[request.OPERATION])
+    unknown = _unknown_names(catalogue, request)
+    if unknown is not None:
+        plan.refusal = unknown.error()
+        return plan
     asked = _request(catalogue, request)
     least = max((entry.min_input for entry in catalogue.of(request.dataset)), default=0)
     early = decide_from_catalogue(catalogue, replace(asked, input_size=least))
@@ -234,6 +238,21 @@ def _check_metadata(entry: CatalogueEntry, asked: RunRequest, status: Status) ->
         )
 
 
+def _unknown_names(catalogue: Catalogue, request: Request) -> Deny | None:
+    """Return the refusal of names that no agreement on the dataset has; of a dataset without one, nothing is known here."""
+    entries = catalogue.of(request.dataset)
+    keys = {key.name: key.kind for entry in entries for key in entry.keys}
+    columns = {column.name for entry in entries for column in entry.release}
+    unknown = [name for name in key_names(request.on) if name not in keys]
+    if entries and unknown:
+        allowed = ", ".join(f"{name}:{kind}" for name, kind in sorted(keys.items()))
+        return Deny(Rule.KEY_NOT_GRANTED, {"keys": ", ".join(unknown), "allowed": allowed})
+    unwanted = [name for name in request.want if name not in columns] if isinstance(request, Match) else []
+    if entries and unwanted:
+        return Deny(Rule.COLUMN_NOT_RELEASED, {"columns": ", ".join(unwanted), "allowed": ", ".join(sorted(columns)) or "-"})
+    return None
+
+
 def _request(catalogue: Catalogue, request: Request) -> RunRequest:
     entries = catalogue.of(request.dataset)
     keys = {key.name: key for entry in reversed(entries) for key in entry.keys}
@@ -245,13 +264,12 @@ def _request(catalogue: Catalogue, request: Request) -> RunRequest:
     limits = None
     if request.minimum_result is not None:
         limits = NO_LIMITS.model_copy(update={"min_result": request.minimum_result})
-    # A name that the catalogue does not have is asked for all the same, so that the rule which refuses it is named.
     return RunRequest(
         operation=request.OPERATION,
         dataset=request.dataset,
         purpose=request.purpose,
-        keys=tuple(keys.get(name) or KeyColumn(name=name, kind="text") for name in sorted(names)),
-        release=tuple(columns.get(name) or ReleasedColumn(name=name, type="bool", width_bytes=1) for name in want),
+        keys=tuple(keys[name] for name in sorted(names) if name in keys),
+        release=tuple(columns[name] for name in want if name in columns),
         output_to=request.output_to,
         input_size=0,
         limits=limits,

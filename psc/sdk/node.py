@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal, Self
 
 from psc.audit.receipt import SignedReceipt, VerifiedReceipt, verify_receipt
-
 from psc.errors import UsageError
 from psc.node.certificates import TlsFiles, identify, tls_for
 from psc.node.datasets import add_dataset

@@ -76,9 +76,7 @@ def grant(
     purpose: str = PURPOSE,
 ) -> StoredAgreement:
     """Register a dataset and grant it to a partner with limits that suit tests, not data of people."""
-    owner.add_dataset(
-        dataset, source, keys=keys, release=release, max_rows_per_key=max_rows_per_key, on_bad=on_bad, replace=True
-    )
+    owner.add_dataset(dataset, source, keys=keys, release=release, max_rows_per_key=max_rows_per_key, on_bad=on_bad, replace=True)
     offer = Offer(
         dataset=dataset,
         operations=tuple(operations),

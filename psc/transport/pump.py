@@ -156,6 +156,10 @@ class PumpChannel:
             until = time.monotonic() + self._limits.peer_silence_seconds
             while self._error is None and self._accepted < self._total and time.monotonic() < until:
                 self._changed.wait(until - time.monotonic())
+            # Whoever closes may hang up next: what another thread is telling the other end must get out first.
+            until = time.monotonic() + _LAST_WORDS_SECONDS
+            while self._telling and time.monotonic() < until:
+                self._changed.wait(until - time.monotonic())
             failed, left_over = self._error is not None, self._accepted < self._total
         try:
             if not failed and left_over:

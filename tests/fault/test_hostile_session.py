@@ -38,8 +38,8 @@ NOT_THE_LAST = [case for case in CASES if case[2] != "receipt_signature"]
 _SIGNED = {"longer content", "shorter content", "no content", "huge content"}
 """Harms that leave a confirmation well-formed with a signature that cannot be right."""
 
-_LATE = {"receipt_signature", "matched_positions", "common_count"}
-"""Kinds that the honest side may judge only after it has sent its receipt."""
+_LATE = {"receipt_signature", "matched_positions", "common_count", "returned_tags"}
+"""Kinds of which the honest side may see a flaw (a second copy, a difference of the receipts) after it has sent its receipt."""
 
 _ERRORS: dict[AbortCode, tuple[type[PscError], ...]] = {
     AbortCode.MALFORMED_MESSAGE: (MalformedMessageError,),

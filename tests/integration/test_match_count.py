@@ -142,9 +142,7 @@ def test_the_plan_runs_once_and_only_on_what_it_showed(market: Market, tmp_path:
 
 def test_plan_figures_are_the_runs(market: Market) -> None:
     with market.pair.merchant.connect("courier") as courier:
-        plan = courier.plan(
-            psc.Match(market.orders, on=ON, dataset="parcels", want=["status"], purpose=PURPOSE, on_bad="skip")
-        )
+        plan = courier.plan(psc.Match(market.orders, on=ON, dataset="parcels", want=["status"], purpose=PURPOSE, on_bad="skip"))
         result = plan.run()
     assert plan.estimate is not None
     assert abs(result.stats.bytes_received - plan.estimate.bytes_received) < 0.02 * plan.estimate.bytes_received + 1000
@@ -163,9 +161,7 @@ def test_the_async_facade_and_cancelling_its_task(market: Market) -> None:
             plan = await courier.plan(psc.Count(market.orders, on=ON, dataset="parcels", purpose=PURPOSE, on_bad="skip"))
             first = await courier.run(plan)
             assert isinstance(first, psc.CountResult)
-            task = asyncio.create_task(
-                courier.count(market.orders, on=ON, dataset="parcels", purpose=PURPOSE, on_bad="skip")
-            )
+            task = asyncio.create_task(courier.count(market.orders, on=ON, dataset="parcels", purpose=PURPOSE, on_bad="skip"))
             await asyncio.sleep(0.01)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

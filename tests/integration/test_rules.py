@@ -126,9 +126,7 @@ def test_expired_and_not_yet_valid_agreements_do_not_show_and_refuse(market: Mar
         add_dataset(home, name, source=source, keys=[f"phone={PARCEL_PHONE}:phone"], on_bad="skip")
         offer = Offer(name, ["match"], min_input=0, min_result=0)
         until = start + timedelta(days=2)
-        stored = propose(
-            home, partner="merchant", offers=[offer], purpose=[PURPOSE], valid_from=start, valid_until=until
-        )
+        stored = propose(home, partner="merchant", offers=[offer], purpose=[PURPOSE], valid_from=start, valid_until=until)
         sign(home, stored.signed.agreement.id)
         plan = plan_of(market, dataset=name, want=[])
         assert plan.refusal is not None
