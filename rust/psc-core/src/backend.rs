@@ -1,15 +1,19 @@
 //! Batched group arithmetic behind one trait; which implementation runs is one enum.
 //!
-//! All backends give identical bytes. `PSC_BACKEND` forces one: `portable`, or `auto` (the fastest that runs here).
+//! All backends give identical bytes. `PSC_BACKEND` forces one: `ifma`, `portable`, or `auto` (the fastest that runs
+//! here).
 
 use std::sync::OnceLock;
-
-use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
-use zeroize::Zeroizing;
 
 use crate::error::{Error, Reason, Result};
 use crate::group::{Encoding, Secret};
 use crate::hash::Uniform;
+
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+mod portable;
+
+use portable::Portable;
 
 /// The first unacceptable element of a chunk: its position in the chunk, and why.
 pub type BadPoint = (usize, Reason);
@@ -38,6 +42,8 @@ pub trait Backend: Send + Sync {
 /// The backends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
+    /// Eight points at a time, where the processor has AVX-512 IFMA.
+    Ifma,
     /// curve25519-dalek, which itself uses AVX2 where there is AVX2.
     Portable,
 }
@@ -45,7 +51,7 @@ pub enum Kind {
 impl Kind {
     /// Every backend that this machine can run, the fastest first.
     pub fn available() -> Vec<Self> {
-        vec![Self::Portable]
+        [Self::Ifma, Self::Portable].into_iter().filter(|kind| kind.detect().is_some()).collect()
     }
 
     /// Return the backend that a setting asks for: the fastest when it is absent, empty or `auto`.
@@ -60,10 +66,18 @@ impl Kind {
         }
     }
 
-    /// The implementation.
+    /// The implementation; panics for one that is not [`available`](Self::available).
     pub fn get(self) -> &'static dyn Backend {
+        self.detect().expect("a backend that this processor can run")
+    }
+
+    fn detect(self) -> Option<&'static dyn Backend> {
         match self {
-            Self::Portable => &Portable,
+            #[cfg(target_arch = "x86_64")]
+            Self::Ifma => ifma::Ifma::detect().map(|backend| backend as _),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Ifma => None,
+            Self::Portable => Some(&Portable),
         }
     }
 }
@@ -75,62 +89,10 @@ pub fn selected() -> Result<&'static dyn Backend> {
     kind.clone().map(Kind::get)
 }
 
-struct Portable;
-
-impl Backend for Portable {
-    fn name(&self) -> &'static str {
-        "portable"
-    }
-
-    fn derive(&self, uniform: &[Uniform], scalar: Option<&Secret>, out: &mut [Encoding]) {
-        let mapped = uniform.iter().map(RistrettoPoint::from_uniform_bytes);
-        match scalar {
-            None => out.iter_mut().zip(mapped).for_each(|(to, point)| *to = point.compress().to_bytes()),
-            Some(scalar) => {
-                encode_doubles(&Zeroizing::new(mapped.map(|point| point * scalar.half()).collect::<Vec<_>>()), out)
-            }
-        }
-    }
-
-    fn multiply(
-        &self,
-        points: &[Encoding],
-        scalar: &Secret,
-        out: &mut [Encoding],
-    ) -> core::result::Result<(), BadPoint> {
-        let mut halves = Zeroizing::new(Vec::with_capacity(points.len()));
-        for (index, point) in points.iter().enumerate() {
-            halves.push(decode(point).map_err(|reason| (index, reason))? * scalar.half());
-        }
-        encode_doubles(&halves, out);
-        Ok(())
-    }
-
-    fn check(&self, points: &[Encoding]) -> core::result::Result<(), BadPoint> {
-        for (index, point) in points.iter().enumerate() {
-            decode(point).map_err(|reason| (index, reason))?;
-        }
-        Ok(())
-    }
-}
-
-fn decode(encoding: &Encoding) -> core::result::Result<RistrettoPoint, Reason> {
-    if *encoding == [0; 32] {
-        return Err(Reason::Identity);
-    }
-    CompressedRistretto(*encoding).decompress().ok_or(Reason::NotCanonical)
-}
-
-/// Write the encodings of `2·P`. One field inversion serves the whole batch, where encoding `P` itself would need an
-/// inverse square root a point; that is why callers multiply by half the scalar first. The identity encodes right too.
-fn encode_doubles(halves: &[RistrettoPoint], out: &mut [Encoding]) {
-    for (to, encoded) in out.iter_mut().zip(RistrettoPoint::double_and_compress_batch(halves)) {
-        *to = encoded.to_bytes();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use curve25519_dalek::ristretto::RistrettoPoint;
+
     use super::*;
     use crate::rng::Rng;
 
@@ -193,14 +155,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn doubling_the_identity_encodes_the_identity() {
-        use curve25519_dalek::traits::Identity;
-        let points = [RistrettoPoint::identity(), curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT];
-        let mut out = [[9u8; 32]; 2];
-        encode_doubles(&points, &mut out);
-        assert_eq!(out, [[0; 32], (points[1] + points[1]).compress().to_bytes()]);
     }
 }

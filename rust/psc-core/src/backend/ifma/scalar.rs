@@ -1,0 +1,153 @@
+//! Eight points in the lanes times one secret scalar.
+//!
+//! All lanes share the scalar, so every lane does the same. The scalar is 64 signed digits of four bits; the table of a
+//! point holds its multiples 1 to 8, and an entry is picked by reading the whole table under masks. Which instructions
+//! run, and which addresses they touch, depends on no digit.
+
+use core::arch::x86_64::*;
+use core::hint::black_box;
+
+use curve25519_dalek::Scalar;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::field::Field;
+use super::point::{Addend, Cached, Completed, Extended};
+
+/// Digits of a scalar: 4·64 bits hold any scalar below 2^253 and its last carry.
+const DIGITS: usize = 64;
+/// Entries of a table: a digit is −8 to 7.
+const ENTRIES: usize = 8;
+
+/// The multiples 1 to 8 of eight points.
+pub(super) type Table = [Cached; ENTRIES];
+
+/// The digits of a scalar as lane masks, lowest first.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(super) struct Digits {
+    /// 0xff where the digit's absolute value is 1 + the index, else 0.
+    chosen: [[u8; ENTRIES]; DIGITS],
+    /// 0xff where the digit is negative, else 0.
+    negative: [u8; DIGITS],
+}
+
+impl Digits {
+    pub(super) fn new(scalar: &Scalar) -> Self {
+        let mut digits = Self { chosen: [[0; ENTRIES]; DIGITS], negative: [0; DIGITS] };
+        let mut carry = 0;
+        for index in 0..DIGITS {
+            let nibble = (scalar.as_bytes()[index / 2] >> (index % 2 * 4) & 15) + carry;
+            carry = (nibble + 8) >> 4;
+            let sign = 0u8.wrapping_sub(carry);
+            // Two's complement of nibble − 16 where there is a carry, and its absolute value.
+            let absolute = ((nibble | sign << 4) ^ sign).wrapping_sub(sign);
+            digits.negative[index] = sign;
+            for (entry, mask) in (1u8..).zip(&mut digits.chosen[index]) {
+                *mask = (u16::from(absolute ^ entry).wrapping_sub(1) >> 8) as u8;
+            }
+        }
+        // Keeps the compiler from finding out that a mask is all or nothing, and from making a branch of it.
+        black_box(&mut digits);
+        digits
+    }
+}
+
+/// Fill the table of the multiples of eight points.
+#[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
+fn fill(table: &mut Table, point: &Extended) {
+    let first = point.cached();
+    let mut multiples = [*point; ENTRIES];
+    table[0] = first;
+    for entry in 1..ENTRIES {
+        // Index i holds i + 1 times the point: even multiples are doubles, odd ones add the point to the one before.
+        multiples[entry] = if entry % 2 == 1 {
+            multiples[entry / 2].projective().double().extended()
+        } else {
+            multiples[entry - 1].addend().plus(&first, 0).extended()
+        };
+        table[entry] = multiples[entry].cached();
+    }
+    multiples.zeroize();
+}
+
+/// One coordinate of the table entry that the masks choose; of the neutral element when they choose none.
+#[inline]
+#[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
+fn choose(table: &Table, coordinate: usize, chosen: &[__mmask8; ENTRIES], neutral: &Field) -> Field {
+    let mut value = *neutral;
+    for (entry, lanes) in table.iter().zip(chosen) {
+        value = value.select(&entry.0[coordinate], *lanes);
+    }
+    value
+}
+
+/// Multiply each of `N`·8 points by a scalar, given by its digits, and double the products.
+///
+/// `N` independent chains of doublings fill each other's waits. A quarter of the table is read beside each doubling.
+#[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
+pub(super) fn multiply_and_double<const N: usize>(
+    points: &[Extended; N],
+    digits: &Digits,
+    tables: &mut [Table; N],
+) -> [Completed; N] {
+    let neutral = Cached::identity();
+    let mut sums = [Addend::identity().plus(&neutral, 0); N];
+    for index in 0..N {
+        fill(&mut tables[index], &points[index]);
+        let mut first = neutral;
+        for coordinate in 0..4 {
+            first.0[coordinate] =
+                choose(&tables[index], coordinate, &digits.chosen[DIGITS - 1], &neutral.0[coordinate]);
+        }
+        sums[index] = Addend::identity().plus(&first, digits.negative[DIGITS - 1]);
+    }
+    let mut terms = [neutral; N];
+    for (chosen, negative) in digits.chosen.iter().zip(&digits.negative).rev().skip(1) {
+        for coordinate in 0..4 {
+            for index in 0..N {
+                sums[index] = sums[index].projective().double();
+                terms[index].0[coordinate] = choose(&tables[index], coordinate, chosen, &neutral.0[coordinate]);
+            }
+        }
+        for index in 0..N {
+            sums[index] = sums[index].addend().plus(&terms[index], *negative);
+        }
+    }
+    terms.zeroize();
+    for sum in &mut sums {
+        *sum = sum.projective().double();
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The digits add up to the scalar, also at both ends of what a digit can be.
+    #[test]
+    fn digits_add_up() {
+        let mut scalars: Vec<Scalar> = (0..300u64).map(Scalar::from).collect();
+        scalars.extend((0..20u64).map(|small| -Scalar::from(small)));
+        scalars.extend([0x77u8, 0x78, 0x87, 0x88, 0x7f, 0x80, 0x08].map(|byte| {
+            let mut bytes = [byte; 32];
+            bytes[31] = 0;
+            Scalar::from_canonical_bytes(bytes).unwrap()
+        }));
+        for scalar in scalars {
+            let digits = Digits::new(&scalar);
+            let mut sum = Scalar::ZERO;
+            for (chosen, negative) in digits.chosen.iter().zip(&digits.negative).rev() {
+                assert!(chosen.iter().all(|mask| [0, 0xff].contains(mask)));
+                assert!(chosen.iter().filter(|mask| **mask != 0).count() <= 1);
+                let absolute = chosen.iter().position(|mask| *mask != 0).map_or(0, |at| at as u64 + 1);
+                sum *= Scalar::from(16u8);
+                match negative {
+                    0 => sum += Scalar::from(absolute),
+                    255 => sum -= Scalar::from(absolute),
+                    _ => panic!("a mask that is neither all nor nothing"),
+                }
+            }
+            assert_eq!(sum, scalar);
+        }
+    }
+}
