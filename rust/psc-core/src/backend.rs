@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use crate::error::{Error, Reason, Result};
 use crate::group::{Encoding, Secret};
-use crate::hash::Uniform;
+use crate::hash::{Digest, Uniform};
 
 #[cfg(target_arch = "x86_64")]
 mod ifma;
@@ -37,6 +37,9 @@ pub trait Backend: Send + Sync {
 
     /// Refuse the first point that is the identity or not canonically encoded.
     fn check(&self, points: &[Encoding]) -> core::result::Result<(), BadPoint>;
+
+    /// Hash with SHA-512: `out[i]` becomes the digest of `prefix` followed by what `message(i)` appends to its buffer.
+    fn sha512(&self, prefix: &[u8], message: &dyn Fn(usize, &mut Vec<u8>), out: &mut [Digest]);
 }
 
 /// The backends.
@@ -132,6 +135,30 @@ mod tests {
                 assert_eq!(backend.multiply(&encodings, &scalar, &mut out), Ok(()));
                 assert_eq!(out, products);
                 assert_eq!(backend.check(&encodings), Ok(()));
+            }
+        }
+    }
+
+    /// Messages whose padding ends before, at and after a block's end, of equal and of different lengths in a batch.
+    #[test]
+    fn all_backends_hash_alike() {
+        use sha2::Digest as _;
+        let text: Vec<u8> = (0..1000).map(|index| index as u8).collect();
+        for prefix in [0, 1, 128, 200, 256] {
+            for (count, lengths) in [(0, 0..1), (1, 0..300), (7, 90..140), (8, 111..112), (9, 0..300), (400, 0..400)] {
+                let length = |index: usize| lengths.start + index % lengths.len();
+                for kind in Kind::available() {
+                    let mut out = vec![[0; 64]; count];
+                    let message = |index: usize, buffer: &mut Vec<u8>| {
+                        buffer.extend_from_slice(&text[index..index + length(index)]);
+                    };
+                    kind.get().sha512(&text[..prefix], &message, &mut out);
+                    for (index, digest) in out.iter().enumerate() {
+                        let hash = sha2::Sha512::new_with_prefix(&text[..prefix]);
+                        let hash = hash.chain_update(&text[index..index + length(index)]);
+                        assert_eq!(digest[..], hash.finalize()[..]);
+                    }
+                }
             }
         }
     }

@@ -66,10 +66,8 @@ pub fn hash(backend: &dyn Backend, expander: &Expander, items: &Items, scalar: O
     parallel::install(|| {
         let (encodings, _) = out.as_chunks_mut::<POINT_BYTES>();
         encodings.par_chunks_mut(CHUNK_ITEMS).enumerate().for_each(|(chunk, to)| {
-            let start = chunk * CHUNK_ITEMS;
-            let uniform: Vec<Uniform> =
-                (start..start + to.len()).map(|index| expander.expand_64(items.get(index))).collect();
-            backend.derive(&Zeroizing::new(uniform), scalar, to);
+            let uniform = Zeroizing::new(expander.expand_items(backend, items, chunk * CHUNK_ITEMS, to.len()));
+            backend.derive(&uniform, scalar, to);
         });
     })?;
     Ok(out)

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 mod field;
 mod point;
 mod scalar;
+mod sha512;
 
 use self::field::Field;
 use self::point::{Completed, Extended};
@@ -19,14 +20,14 @@ use self::scalar::{Digits, Table, multiply_and_double};
 use super::{Backend, BadPoint};
 use crate::error::Reason;
 use crate::group::{Encoding, Secret};
-use crate::hash::Uniform;
+use crate::hash::{Digest, Uniform};
 
 /// Points in a register.
 const LANES: usize = 8;
 /// Registers of points whose square roots are taken together: a root is one long chain, so several fill its waits.
 const ROOTS: usize = 4;
 /// Registers of points that are multiplied together; two tables of 10 KiB stay in the first-level cache.
-const PRODUCTS: usize = 2;
+const PRODUCTS: usize = 1;
 const BLOCK: usize = LANES * ROOTS;
 
 /// The backend. Only [`Ifma::detect`] hands it out.
@@ -72,6 +73,11 @@ impl Backend for Ifma {
     fn check(&self, points: &[Encoding]) -> core::result::Result<(), BadPoint> {
         // SAFETY: `self` exists only where `detect` found every instruction set that the function enables.
         unsafe { check(points) }
+    }
+
+    fn sha512(&self, prefix: &[u8], message: &dyn Fn(usize, &mut Vec<u8>), out: &mut [Digest]) {
+        // SAFETY: `self` exists only where `detect` found every instruction set that the function enables.
+        unsafe { sha512::digests(prefix, message, out) }
     }
 }
 

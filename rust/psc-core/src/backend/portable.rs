@@ -1,12 +1,13 @@
 //! curve25519-dalek, one point at a time. It uses AVX2 by itself where there is AVX2.
 
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
+use sha2::{Digest as _, Sha512};
 use zeroize::Zeroizing;
 
 use super::{Backend, BadPoint};
 use crate::error::Reason;
 use crate::group::{Encoding, Secret};
-use crate::hash::Uniform;
+use crate::hash::{Digest, Uniform};
 
 pub(super) struct Portable;
 
@@ -44,6 +45,16 @@ impl Backend for Portable {
             decode(point).map_err(|reason| (index, reason))?;
         }
         Ok(())
+    }
+
+    fn sha512(&self, prefix: &[u8], message: &dyn Fn(usize, &mut Vec<u8>), out: &mut [Digest]) {
+        let start = Sha512::new_with_prefix(prefix);
+        let mut buffer = Zeroizing::new(Vec::new());
+        for (index, out) in out.iter_mut().enumerate() {
+            buffer.clear();
+            message(index, &mut buffer);
+            *out = start.clone().chain_update(&*buffer).finalize().into();
+        }
     }
 }
 
