@@ -447,3 +447,122 @@ impl Columns {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Ifma, to_lanes, to_vector};
+    use super::*;
+    use crate::rng::Rng;
+
+    /// Any 64-bit limbs, reduced in 128-bit arithmetic to the words of the value below p.
+    fn reduce(mut limbs: [u128; 5]) -> [u64; 4] {
+        for _ in 0..3 {
+            for index in 0..4 {
+                limbs[index + 1] += limbs[index] >> 51;
+                limbs[index] &= MASK as u128;
+            }
+            limbs[0] += 19 * (limbs[4] >> 51);
+            limbs[4] &= MASK as u128;
+        }
+        if limbs[0] >= (1 << 51) - 19 && limbs[1..].iter().all(|limb| *limb == MASK as u128) {
+            limbs = [limbs[0] - ((1 << 51) - 19), 0, 0, 0, 0];
+        }
+        pack(&limbs.map(|limb| limb as u64)).unwrap()
+    }
+
+    fn product(a: &Constant, b: &Constant) -> [u64; 4] {
+        let mut columns = [0u128; 5];
+        for (i, a) in a.iter().enumerate() {
+            for (j, b) in b.iter().enumerate() {
+                let weight = if i + j < 5 { 1 } else { 19 };
+                columns[(i + j) % 5] += weight * u128::from(*a) * u128::from(*b);
+            }
+        }
+        reduce(columns)
+    }
+
+    fn field(lanes: &[Constant; 8]) -> Field {
+        Field(core::array::from_fn(|limb| to_vector(lanes.map(|lane| lane[limb]))))
+    }
+
+    fn words(field: Field, lane: usize) -> [u64; 4] {
+        // SAFETY: called only where `detect` found every instruction set that the function enables.
+        unsafe { field.to_words() }.map(|word| to_lanes(word)[lane])
+    }
+
+    /// Limbs at the ends of what is allowed, and random ones between.
+    fn samples() -> Vec<[Constant; 8]> {
+        let mut rng = Rng::insecure_from_seed(b"field");
+        let end = LIMB_END - 1;
+        let p = [(1 << 51) - 19, (1 << 51) - 1, (1 << 51) - 1, (1 << 51) - 1, (1 << 51) - 1];
+        let mut fixed = vec![ZERO, ONE, [end; 5], p, [p[0] - 1, p[1], p[2], p[3], p[4]], D, SQRT_M1];
+        fixed.push([p[0] + 1, p[1], p[2], p[3], p[4]]);
+        fixed.push([end, p[1], p[2], p[3], p[4]]);
+        fixed.extend((0..5).map(|limb| core::array::from_fn(|index| if index == limb { end } else { 0 })));
+        fixed.resize(64, TWO);
+        let mut samples = fixed.as_chunks().0.to_vec();
+        for _ in 0..2000 {
+            samples.push(core::array::from_fn(|_| {
+                core::array::from_fn(|_| {
+                    let mut bytes = [0; 8];
+                    rng.fill(&mut bytes);
+                    let [choice, ..] = bytes;
+                    let random = u64::from_le_bytes(bytes) % LIMB_END;
+                    if choice % 4 == 0 { end - random % 3 } else { random }
+                })
+            }));
+        }
+        samples
+    }
+
+    #[test]
+    fn arithmetic_agrees_with_wide_integers_up_to_the_bounds() {
+        if Ifma::detect().is_none() {
+            return;
+        }
+        let samples = samples();
+        for (at, a) in samples.iter().enumerate() {
+            let b = &samples[(at * 7 + 3) % samples.len()];
+            let (fa, fb) = (field(a), field(b));
+            // SAFETY: `detect` found every instruction set that these functions enable.
+            let (sum, difference, negative, product_, square, odd, zero, below) = unsafe {
+                (
+                    fa.plus(&fb),
+                    fa.minus(&fb),
+                    fa.negate(),
+                    fa.times(&fb),
+                    fa.squared(),
+                    fa.is_negative(),
+                    fa.is_zero(),
+                    fa.is_below_p(),
+                )
+            };
+            for lane in 0..8 {
+                let (a, b) = (&a[lane], &b[lane]);
+                let value = reduce(a.map(u128::from));
+                assert_eq!(words(fa, lane), value);
+                assert_eq!(words(sum, lane), reduce(core::array::from_fn(|i| u128::from(a[i]) + u128::from(b[i]))));
+                let minus = |a: u64, i: usize, b: u64| u128::from(a) + u128::from(BIAS[i]) - u128::from(b);
+                assert_eq!(words(difference, lane), reduce(core::array::from_fn(|i| minus(a[i], i, b[i]))));
+                assert_eq!(words(negative, lane), reduce(core::array::from_fn(|i| minus(0, i, a[i]))));
+                assert_eq!(words(product_, lane), product(a, b));
+                assert_eq!(words(square, lane), product(a, a));
+                assert_eq!(odd >> lane & 1, (value[0] & 1) as u8);
+                assert_eq!(zero >> lane & 1, u8::from(value == [0; 4]));
+                assert_eq!(below >> lane & 1, u8::from(pack(a) == Some(value)));
+            }
+        }
+    }
+
+    /// The words of limbs that stand for less than 2^255.
+    fn pack(limbs: &Constant) -> Option<[u64; 4]> {
+        let mut limbs = *limbs;
+        for index in 0..4 {
+            limbs[index + 1] += limbs[index] >> 51;
+            limbs[index] &= MASK as u64;
+        }
+        let [a, b, c, d, e] = limbs;
+        let words = [a | b << 51, b >> 13 | c << 38, c >> 26 | d << 25, d >> 39 | e << 12];
+        (e >> 51 == 0).then_some(words)
+    }
+}
