@@ -15,7 +15,7 @@ mod scalar;
 mod sha512;
 
 use self::field::Field;
-use self::point::{Completed, Extended};
+use self::point::{Cached, Completed, Extended};
 use self::scalar::{Digits, Table, multiply_and_double};
 use super::{Backend, BadPoint};
 use crate::error::Reason;
@@ -26,8 +26,6 @@ use crate::hash::{Digest, Uniform};
 const LANES: usize = 8;
 /// Registers of points whose square roots are taken together: a root is one long chain, so several fill its waits.
 const ROOTS: usize = 4;
-/// Registers of points that are multiplied together; two tables of 10 KiB stay in the first-level cache.
-const PRODUCTS: usize = 1;
 const BLOCK: usize = LANES * ROOTS;
 
 /// The backend. Only [`Ifma::detect`] hands it out.
@@ -159,29 +157,22 @@ fn decode_block(points: &[Encoding], start: usize) -> core::result::Result<[Exte
 /// Products that wait for their encoding, which needs one inversion for all.
 struct Batch {
     doubles: Zeroizing<Vec<Completed>>,
-    tables: Zeroizing<Vec<Table>>,
+    table: Zeroizing<Table>,
 }
 
 impl Batch {
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     fn new(points: usize) -> Self {
         let doubles = Vec::with_capacity(points.div_ceil(LANES).next_multiple_of(ROOTS));
-        let tables = vec![[point::Cached::identity(); 8]; PRODUCTS];
-        Self { doubles: Zeroizing::new(doubles), tables: Zeroizing::new(tables) }
+        let table = [Cached::identity(); scalar::ENTRIES];
+        Self { doubles: Zeroizing::new(doubles), table: Zeroizing::new(table) }
     }
 
     /// Multiply the first `count` of a block of points.
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     fn push(&mut self, points: &[Extended; ROOTS], count: usize, digits: &Digits) {
-        let registers = count.div_ceil(LANES);
-        let (full, rest) = points[..registers].as_chunks::<PRODUCTS>();
-        for points in full {
-            let tables = self.tables.first_chunk_mut().expect("as many tables");
-            self.doubles.extend(multiply_and_double(points, digits, tables));
-        }
-        for point in rest {
-            let table = self.tables.first_chunk_mut().expect("as many tables");
-            self.doubles.extend(multiply_and_double(&[*point], digits, table));
+        for point in &points[..count.div_ceil(LANES)] {
+            self.doubles.push(multiply_and_double(point, digits, &mut self.table));
         }
     }
 

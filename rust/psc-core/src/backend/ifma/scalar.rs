@@ -16,7 +16,7 @@ use super::point::{Addend, Cached, Completed, Extended};
 /// Digits of a scalar: 4·64 bits hold any scalar below 2^253 and its last carry.
 const DIGITS: usize = 64;
 /// Entries of a table: a digit is −8 to 7.
-const ENTRIES: usize = 8;
+pub(super) const ENTRIES: usize = 8;
 
 /// The multiples 1 to 8 of eight points.
 pub(super) type Table = [Cached; ENTRIES];
@@ -74,49 +74,34 @@ fn fill(table: &mut Table, point: &Extended) {
 #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
 fn choose(table: &Table, coordinate: usize, chosen: &[__mmask8; ENTRIES], neutral: &Field) -> Field {
     let mut value = *neutral;
-    for (entry, lanes) in table.iter().zip(chosen) {
+    // The masks are read where they are used: holding all of them takes more registers than there are.
+    for (entry, lanes) in table.iter().zip(black_box(chosen)) {
         value = value.select(&entry.0[coordinate], *lanes);
     }
     value
 }
 
-/// Multiply each of `N`·8 points by a scalar, given by its digits, and double the products.
+/// Multiply eight points by a scalar, given by its digits, and double the products.
 ///
-/// `N` independent chains of doublings fill each other's waits. A quarter of the table is read beside each doubling.
+/// A quarter of the table is read beside each doubling, which waits for the multiplier, not for memory.
 #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
-pub(super) fn multiply_and_double<const N: usize>(
-    points: &[Extended; N],
-    digits: &Digits,
-    tables: &mut [Table; N],
-) -> [Completed; N] {
+pub(super) fn multiply_and_double(point: &Extended, digits: &Digits, table: &mut Table) -> Completed {
+    fill(table, point);
     let neutral = Cached::identity();
-    let mut sums = [Addend::identity().plus(&neutral, 0); N];
-    for index in 0..N {
-        fill(&mut tables[index], &points[index]);
-        let mut first = neutral;
-        for coordinate in 0..4 {
-            first.0[coordinate] =
-                choose(&tables[index], coordinate, &digits.chosen[DIGITS - 1], &neutral.0[coordinate]);
-        }
-        sums[index] = Addend::identity().plus(&first, digits.negative[DIGITS - 1]);
+    let mut term = neutral;
+    for coordinate in 0..4 {
+        term.0[coordinate] = choose(table, coordinate, &digits.chosen[DIGITS - 1], &neutral.0[coordinate]);
     }
-    let mut terms = [neutral; N];
+    let mut sum = Addend::identity().plus(&term, digits.negative[DIGITS - 1]);
     for (chosen, negative) in digits.chosen.iter().zip(&digits.negative).rev().skip(1) {
         for coordinate in 0..4 {
-            for index in 0..N {
-                sums[index] = sums[index].projective().double();
-                terms[index].0[coordinate] = choose(&tables[index], coordinate, chosen, &neutral.0[coordinate]);
-            }
+            sum = sum.projective().double();
+            term.0[coordinate] = choose(table, coordinate, chosen, &neutral.0[coordinate]);
         }
-        for index in 0..N {
-            sums[index] = sums[index].addend().plus(&terms[index], *negative);
-        }
+        sum = sum.addend().plus(&term, *negative);
     }
-    terms.zeroize();
-    for sum in &mut sums {
-        *sum = sum.projective().double();
-    }
-    sums
+    term.zeroize();
+    sum.projective().double()
 }
 
 #[cfg(test)]
