@@ -15,7 +15,7 @@ mod scalar;
 mod sha512;
 
 use self::field::Field;
-use self::point::{Cached, Completed, Extended};
+use self::point::{Completed, Extended};
 use self::scalar::{Digits, Table, multiply_and_double};
 use super::{Backend, BadPoint};
 use crate::error::Reason;
@@ -164,8 +164,7 @@ impl Batch {
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     fn new(points: usize) -> Self {
         let doubles = Vec::with_capacity(points.div_ceil(LANES).next_multiple_of(ROOTS));
-        let table = [Cached::identity(); scalar::ENTRIES];
-        Self { doubles: Zeroizing::new(doubles), table: Zeroizing::new(table) }
+        Self { doubles: Zeroizing::new(doubles), table: Zeroizing::new(Table::new()) }
     }
 
     /// Multiply the first `count` of a block of points.

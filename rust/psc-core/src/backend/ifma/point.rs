@@ -173,6 +173,13 @@ impl Cached {
 impl Extended {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
+    pub(super) fn identity() -> Self {
+        let (zero, one) = (Field::constant(&ZERO), Field::constant(&ONE));
+        Self { x: zero, y: one, z: one, t: zero }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     pub(super) fn projective(&self) -> Projective {
         Projective { x: self.x, y: self.y, z: self.z, sum: self.x.plus(&self.y) }
     }

@@ -16,10 +16,50 @@ use super::point::{Addend, Cached, Completed, Extended};
 /// Digits of a scalar: 4·64 bits hold any scalar below 2^253 and its last carry.
 const DIGITS: usize = 64;
 /// Entries of a table: a digit is −8 to 7.
-pub(super) const ENTRIES: usize = 8;
+const ENTRIES: usize = 8;
 
-/// The multiples 1 to 8 of eight points.
-pub(super) type Table = [Cached; ENTRIES];
+/// The multiples 1 to 8 of eight points, in order, and in the form that an addition takes. One table serves a whole batch,
+/// so that what it held last is zeroised once.
+#[derive(Zeroize)]
+pub(super) struct Table {
+    multiples: [Extended; ENTRIES],
+    cached: [Cached; ENTRIES],
+}
+
+impl Table {
+    #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
+    pub(super) fn new() -> Self {
+        Self { multiples: [Extended::identity(); ENTRIES], cached: [Cached::identity(); ENTRIES] }
+    }
+
+    /// Even multiples are doubles, odd ones add the point to the one before.
+    #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
+    fn fill(&mut self, point: &Extended) {
+        self.multiples[0] = *point;
+        self.cached[0] = point.cached();
+        for entry in 1..ENTRIES {
+            // Entry i holds i + 1 times the point.
+            self.multiples[entry] = if entry % 2 == 1 {
+                self.multiples[entry / 2].projective().double().extended()
+            } else {
+                self.multiples[entry - 1].addend().plus(&self.cached[0], 0).extended()
+            };
+            self.cached[entry] = self.multiples[entry].cached();
+        }
+    }
+
+    /// One coordinate of the entry that the masks choose; of the neutral element when they choose none.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
+    fn choose(&self, coordinate: usize, chosen: &[__mmask8; ENTRIES], neutral: &Field) -> Field {
+        let mut value = *neutral;
+        // The masks are read where they are used: holding all of them takes more registers than there are.
+        for (entry, lanes) in self.cached.iter().zip(black_box(chosen)) {
+            value = value.select(&entry.0[coordinate], *lanes);
+        }
+        value
+    }
+}
 
 /// The digits of a scalar as lane masks, lowest first.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -51,52 +91,22 @@ impl Digits {
     }
 }
 
-/// Fill the table of the multiples of eight points.
-#[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
-fn fill(table: &mut Table, point: &Extended) {
-    let first = point.cached();
-    let mut multiples = [*point; ENTRIES];
-    table[0] = first;
-    for entry in 1..ENTRIES {
-        // Index i holds i + 1 times the point: even multiples are doubles, odd ones add the point to the one before.
-        multiples[entry] = if entry % 2 == 1 {
-            multiples[entry / 2].projective().double().extended()
-        } else {
-            multiples[entry - 1].addend().plus(&first, 0).extended()
-        };
-        table[entry] = multiples[entry].cached();
-    }
-    multiples.zeroize();
-}
-
-/// One coordinate of the table entry that the masks choose; of the neutral element when they choose none.
-#[inline]
-#[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
-fn choose(table: &Table, coordinate: usize, chosen: &[__mmask8; ENTRIES], neutral: &Field) -> Field {
-    let mut value = *neutral;
-    // The masks are read where they are used: holding all of them takes more registers than there are.
-    for (entry, lanes) in table.iter().zip(black_box(chosen)) {
-        value = value.select(&entry.0[coordinate], *lanes);
-    }
-    value
-}
-
 /// Multiply eight points by a scalar, given by its digits, and double the products.
 ///
 /// A quarter of the table is read beside each doubling, which waits for the multiplier, not for memory.
 #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
 pub(super) fn multiply_and_double(point: &Extended, digits: &Digits, table: &mut Table) -> Completed {
-    fill(table, point);
+    table.fill(point);
     let neutral = Cached::identity();
     let mut term = neutral;
     for coordinate in 0..4 {
-        term.0[coordinate] = choose(table, coordinate, &digits.chosen[DIGITS - 1], &neutral.0[coordinate]);
+        term.0[coordinate] = table.choose(coordinate, &digits.chosen[DIGITS - 1], &neutral.0[coordinate]);
     }
     let mut sum = Addend::identity().plus(&term, digits.negative[DIGITS - 1]);
     for (chosen, negative) in digits.chosen.iter().zip(&digits.negative).rev().skip(1) {
         for coordinate in 0..4 {
             sum = sum.projective().double();
-            term.0[coordinate] = choose(table, coordinate, chosen, &neutral.0[coordinate]);
+            term.0[coordinate] = table.choose(coordinate, chosen, &neutral.0[coordinate]);
         }
         sum = sum.addend().plus(&term, *negative);
     }
