@@ -234,3 +234,27 @@ fn to_lanes(vector: __m512i) -> [u64; LANES] {
     // SAFETY: both types are 64 plain bytes, and every bit pattern is a value of either.
     unsafe { core::mem::transmute(vector) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::field::tally;
+    use super::*;
+    use crate::parallel::CHUNK_ITEMS;
+    use crate::rng::Rng;
+
+    /// The counts that `benchmarks/micro/crypto.py` derives the bound from: what a chunk of 256 takes, in registers.
+    #[test]
+    fn kernels_take_the_stated_operations() {
+        let Some(backend) = Ifma::detect() else { return };
+        let mut rng = Rng::insecure_from_seed(b"tally");
+        let scalar = rng.scalar();
+        let mut uniform = vec![[0; 64]; CHUNK_ITEMS];
+        uniform.iter_mut().for_each(|bytes| rng.fill(bytes));
+        let mut points = vec![[0; 32]; CHUNK_ITEMS];
+        let mut out = points.clone();
+        assert_eq!(tally::of(|| backend.derive(&uniform, None, &mut points)), [3296, 24544, 29072]);
+        assert_eq!(tally::of(|| backend.derive(&uniform, Some(&scalar), &mut out)), [45035, 49534, 104825]);
+        assert_eq!(tally::of(|| backend.multiply(&points, &scalar, &mut out).unwrap()), [43563, 41374, 94545]);
+        assert_eq!(tally::of(|| backend.check(&points).unwrap()), [832, 8224, 9352]);
+    }
+}

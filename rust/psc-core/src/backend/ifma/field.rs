@@ -268,6 +268,8 @@ impl Field {
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     pub(super) fn mul(&self, other: &Self) -> Columns {
         debug_assert!(below(&self.0, LIMB_END) && below(&other.0, LIMB_END));
+        #[cfg(test)]
+        tally::count(&tally::PRODUCTS);
         let (a, b) = (&self.0, &other.0);
         let zero = _mm512_setzero_si512();
 
@@ -302,6 +304,8 @@ impl Field {
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     pub(super) fn square(&self) -> Columns {
         debug_assert!(below(&self.0, LIMB_END));
+        #[cfg(test)]
+        tally::count(&tally::SQUARES);
         let a = &self.0;
         let zero = _mm512_setzero_si512();
         // Column k is 4·(high halves of unlike limbs) + 2·(those of like limbs) + 2·(low halves of unlike) + like.
@@ -434,6 +438,8 @@ impl Columns {
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     pub(super) fn carry(&self) -> Field {
         debug_assert!(below(&self.0, COLUMN_END));
+        #[cfg(test)]
+        tally::count(&tally::CARRIES);
         let mask = splat(MASK as u64);
         let [a, b, c, d, e] = self.0;
         let kept = |limb| _mm512_and_si512(limb, mask);
@@ -445,6 +451,32 @@ impl Columns {
             add(kept(d), over(c)),
             add(kept(e), over(d)),
         ])
+    }
+}
+
+/// How often the functions with multiplications ran on a thread: `docs/protocols/curve.md` states it for each kernel.
+#[cfg(test)]
+pub(super) mod tally {
+    use std::cell::Cell;
+    use std::thread::LocalKey;
+
+    thread_local! {
+        pub(in super::super) static PRODUCTS: Cell<u64> = const { Cell::new(0) };
+        pub(in super::super) static SQUARES: Cell<u64> = const { Cell::new(0) };
+        pub(in super::super) static CARRIES: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(super) fn count(which: &'static LocalKey<Cell<u64>>) {
+        which.set(which.get() + 1);
+    }
+
+    /// What products, squares and carries a computation takes.
+    pub(in super::super) fn of(compute: impl FnOnce()) -> [u64; 3] {
+        let all = [&PRODUCTS, &SQUARES, &CARRIES];
+        let before = all.map(|which| which.get());
+        compute();
+        let after = all.map(|which| which.get());
+        [after[0] - before[0], after[1] - before[1], after[2] - before[2]]
     }
 }
 
