@@ -18,20 +18,47 @@ use portable::Portable;
 /// The first unacceptable element of a chunk: its position in the chunk, and why.
 pub type BadPoint = (usize, Reason);
 
+/// What a batch is multiplied by.
+#[derive(Clone, Copy)]
+pub enum Scalars<'a> {
+    /// One scalar for all.
+    One(&'a Secret),
+    /// A scalar for each, in order.
+    Each(&'a [Secret]),
+}
+
+impl<'a> Scalars<'a> {
+    /// What `count` elements from `first` on are multiplied by; panics when there are not so many.
+    pub(crate) fn slice(self, first: usize, count: usize) -> Self {
+        match self {
+            Self::One(_) => self,
+            Self::Each(scalars) => Self::Each(&scalars[first..first + count]),
+        }
+    }
+
+    /// What the element at an index is multiplied by; panics when there is none.
+    pub(crate) fn get(self, index: usize) -> &'a Secret {
+        match self {
+            Self::One(scalar) => scalar,
+            Self::Each(scalars) => &scalars[index],
+        }
+    }
+}
+
 /// What a batch needs of the group. A chunk is worked on by one thread; chunks run in parallel above this trait.
 pub trait Backend: Send + Sync {
     /// The name that `PSC_BACKEND` knows.
     fn name(&self) -> &'static str;
 
-    /// Map every 64 uniform bytes to an element (RFC 9496, section 4.3.4), multiply it by the scalar if there is one, and
+    /// Map every 64 uniform bytes to an element (RFC 9496, section 4.3.4), multiply it by its scalar if there is one, and
     /// write the encoding. `out` has the count of `uniform`.
-    fn derive(&self, uniform: &[Uniform], scalar: Option<&Secret>, out: &mut [Encoding]);
+    fn derive(&self, uniform: &[Uniform], scalars: Option<Scalars<'_>>, out: &mut [Encoding]);
 
-    /// Decode every point, multiply by the scalar and write the encoding. `out` has the points' count.
+    /// Decode every point, multiply by its scalar and write the encoding. `out` has the points' count.
     fn multiply(
         &self,
         points: &[Encoding],
-        scalar: &Secret,
+        scalars: Scalars<'_>,
         out: &mut [Encoding],
     ) -> core::result::Result<(), BadPoint>;
 

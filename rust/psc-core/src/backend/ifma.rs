@@ -17,7 +17,7 @@ mod sha512;
 use self::field::Field;
 use self::point::{Completed, Extended};
 use self::scalar::{Digits, Table, multiply_and_double};
-use super::{Backend, BadPoint};
+use super::{Backend, BadPoint, Scalars};
 use crate::error::Reason;
 use crate::group::{Encoding, Secret};
 use crate::hash::{Digest, Uniform};
@@ -48,12 +48,12 @@ impl Backend for Ifma {
         "ifma"
     }
 
-    fn derive(&self, uniform: &[Uniform], scalar: Option<&Secret>, out: &mut [Encoding]) {
+    fn derive(&self, uniform: &[Uniform], scalars: Option<Scalars<'_>>, out: &mut [Encoding]) {
         // SAFETY: `self` exists only where `detect` found every instruction set that the function enables.
         unsafe {
-            match scalar {
+            match scalars {
                 None => derive(uniform, out),
-                Some(scalar) => derive_and_multiply(uniform, &Digits::new(scalar.half()), out),
+                Some(scalars) => derive_and_multiply(uniform, &Factors::new(scalars), out),
             }
         }
     }
@@ -61,11 +61,11 @@ impl Backend for Ifma {
     fn multiply(
         &self,
         points: &[Encoding],
-        scalar: &Secret,
+        scalars: Scalars<'_>,
         out: &mut [Encoding],
     ) -> core::result::Result<(), BadPoint> {
         // SAFETY: `self` exists only where `detect` found every instruction set that the function enables.
-        unsafe { multiply(points, &Digits::new(scalar.half()), out) }
+        unsafe { multiply(points, &Factors::new(scalars), out) }
     }
 
     fn check(&self, points: &[Encoding]) -> core::result::Result<(), BadPoint> {
@@ -88,19 +88,19 @@ fn derive(uniform: &[Uniform], out: &mut [Encoding]) {
 }
 
 #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
-fn derive_and_multiply(uniform: &[Uniform], digits: &Digits, out: &mut [Encoding]) {
+fn derive_and_multiply(uniform: &[Uniform], factors: &Factors<'_>, out: &mut [Encoding]) {
     let mut batch = Batch::new(uniform.len());
     for uniform in uniform.chunks(BLOCK) {
-        batch.push(&Zeroizing::new(derive_block(uniform)), uniform.len(), digits);
+        batch.push(&Zeroizing::new(derive_block(uniform)), uniform.len(), factors);
     }
     batch.encode(out);
 }
 
 #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
-fn multiply(points: &[Encoding], digits: &Digits, out: &mut [Encoding]) -> core::result::Result<(), BadPoint> {
+fn multiply(points: &[Encoding], factors: &Factors<'_>, out: &mut [Encoding]) -> core::result::Result<(), BadPoint> {
     let mut batch = Batch::new(points.len());
     for (index, points) in points.chunks(BLOCK).enumerate() {
-        batch.push(&decode_block(points, index * BLOCK)?, points.len(), digits);
+        batch.push(&decode_block(points, index * BLOCK)?, points.len(), factors);
     }
     batch.encode(out);
     Ok(())
@@ -154,6 +154,21 @@ fn decode_block(points: &[Encoding], start: usize) -> core::result::Result<[Exte
     Ok(decoded)
 }
 
+/// The halves of what a batch is multiplied by: the digits of one scalar, or scalars whose digits are yet to be found.
+enum Factors<'a> {
+    One(Box<Digits>),
+    Each(&'a [Secret]),
+}
+
+impl<'a> Factors<'a> {
+    fn new(scalars: Scalars<'a>) -> Self {
+        match scalars {
+            Scalars::One(scalar) => Self::One(Box::new(Digits::shared(scalar.half()))),
+            Scalars::Each(scalars) => Self::Each(scalars),
+        }
+    }
+}
+
 /// Products that wait for their encoding, which needs one inversion for all.
 struct Batch {
     doubles: Zeroizing<Vec<Completed>>,
@@ -169,9 +184,17 @@ impl Batch {
 
     /// Multiply the first `count` of a block of points.
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
-    fn push(&mut self, points: &[Extended; ROOTS], count: usize, digits: &Digits) {
+    fn push(&mut self, points: &[Extended; ROOTS], count: usize, factors: &Factors<'_>) {
         for point in &points[..count.div_ceil(LANES)] {
-            self.doubles.push(multiply_and_double(point, digits, &mut self.table));
+            let double = match factors {
+                Factors::One(digits) => multiply_and_double(point, digits, &mut self.table),
+                Factors::Each(scalars) => {
+                    let first = self.doubles.len() * LANES;
+                    let halves = scalars[first..].iter().take(LANES).map(Secret::half);
+                    multiply_and_double(point, &Digits::each(halves), &mut self.table)
+                }
+            };
+            self.doubles.push(double);
         }
     }
 
@@ -253,8 +276,14 @@ mod tests {
         let mut points = vec![[0; 32]; CHUNK_ITEMS];
         let mut out = points.clone();
         assert_eq!(tally::of(|| backend.derive(&uniform, None, &mut points)), [3296, 24544, 29072]);
-        assert_eq!(tally::of(|| backend.derive(&uniform, Some(&scalar), &mut out)), [45035, 49534, 104825]);
-        assert_eq!(tally::of(|| backend.multiply(&points, &scalar, &mut out).unwrap()), [43563, 41374, 94545]);
+        assert_eq!(
+            tally::of(|| backend.derive(&uniform, Some(Scalars::One(&scalar)), &mut out)),
+            [45035, 49534, 104825]
+        );
+        assert_eq!(
+            tally::of(|| backend.multiply(&points, Scalars::One(&scalar), &mut out).unwrap()),
+            [43563, 41374, 94545]
+        );
         assert_eq!(tally::of(|| backend.check(&points).unwrap()), [832, 8224, 9352]);
     }
 }

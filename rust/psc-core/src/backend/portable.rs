@@ -4,9 +4,9 @@ use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use sha2::{Digest as _, Sha512};
 use zeroize::Zeroizing;
 
-use super::{Backend, BadPoint};
+use super::{Backend, BadPoint, Scalars};
 use crate::error::Reason;
-use crate::group::{Encoding, Secret};
+use crate::group::Encoding;
 use crate::hash::{Digest, Uniform};
 
 pub(super) struct Portable;
@@ -16,12 +16,13 @@ impl Backend for Portable {
         "portable"
     }
 
-    fn derive(&self, uniform: &[Uniform], scalar: Option<&Secret>, out: &mut [Encoding]) {
+    fn derive(&self, uniform: &[Uniform], scalars: Option<Scalars<'_>>, out: &mut [Encoding]) {
         let mapped = uniform.iter().map(RistrettoPoint::from_uniform_bytes);
-        match scalar {
+        match scalars {
             None => out.iter_mut().zip(mapped).for_each(|(to, point)| *to = point.compress().to_bytes()),
-            Some(scalar) => {
-                encode_doubles(&Zeroizing::new(mapped.map(|point| point * scalar.half()).collect::<Vec<_>>()), out)
+            Some(scalars) => {
+                let halves = mapped.enumerate().map(|(index, point)| point * scalars.get(index).half());
+                encode_doubles(&Zeroizing::new(halves.collect::<Vec<_>>()), out);
             }
         }
     }
@@ -29,12 +30,12 @@ impl Backend for Portable {
     fn multiply(
         &self,
         points: &[Encoding],
-        scalar: &Secret,
+        scalars: Scalars<'_>,
         out: &mut [Encoding],
     ) -> core::result::Result<(), BadPoint> {
         let mut halves = Zeroizing::new(Vec::with_capacity(points.len()));
         for (index, point) in points.iter().enumerate() {
-            halves.push(decode(point).map_err(|reason| (index, reason))? * scalar.half());
+            halves.push(decode(point).map_err(|reason| (index, reason))? * scalars.get(index).half());
         }
         encode_doubles(&halves, out);
         Ok(())

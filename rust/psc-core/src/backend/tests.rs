@@ -39,10 +39,10 @@ fn all_backends_give_what_plain_arithmetic_gives() {
             let mut out = vec![[0u8; 32]; count];
             backend.derive(&uniform, None, &mut out);
             assert_eq!(out, encodings);
-            backend.derive(&uniform, Some(&scalar), &mut out);
+            backend.derive(&uniform, Some(Scalars::One(&scalar)), &mut out);
             assert_eq!(out, products);
             out.fill([0u8; 32]);
-            assert_eq!(backend.multiply(&encodings, &scalar, &mut out), Ok(()));
+            assert_eq!(backend.multiply(&encodings, Scalars::One(&scalar), &mut out), Ok(()));
             assert_eq!(out, products);
             assert_eq!(backend.check(&encodings), Ok(()));
         }
@@ -87,7 +87,7 @@ fn all_backends_name_the_first_bad_point() {
                 points[at] = bad;
                 points[19] = if at < 19 { [254; 32] } else { bad };
                 let mut out = vec![[0u8; 32]; 20];
-                assert_eq!(backend.multiply(&points, &scalar, &mut out), Err((at, reason)));
+                assert_eq!(backend.multiply(&points, Scalars::One(&scalar), &mut out), Err((at, reason)));
                 assert_eq!(backend.check(&points), Err((at, reason)));
             }
         }
@@ -151,7 +151,7 @@ fn all_backends_map_edges_alike() {
         .flat_map(|first| edges.iter().map(move |second| *[*first, *second].as_flattened().as_array().unwrap()))
         .collect();
     let scalar = Rng::insecure_from_seed(b"edges").scalar();
-    for scalar in [None, Some(&scalar)] {
+    for scalar in [None, Some(Scalars::One(&scalar))] {
         let results: Vec<Vec<Encoding>> = Kind::available()
             .into_iter()
             .map(|kind| {
@@ -218,10 +218,10 @@ fn all_backends_multiply_by_extreme_scalars_alike() {
     Kind::Portable.get().derive(&uniform, None, &mut points);
     for scalar in scalars() {
         let mut expected = [[0u8; 32]; 11];
-        Kind::Portable.get().multiply(&points, &scalar, &mut expected).unwrap();
+        Kind::Portable.get().multiply(&points, Scalars::One(&scalar), &mut expected).unwrap();
         for kind in Kind::available() {
             let mut out = [[0u8; 32]; 11];
-            kind.get().multiply(&points, &scalar, &mut out).unwrap();
+            kind.get().multiply(&points, Scalars::One(&scalar), &mut out).unwrap();
             assert_eq!(out, expected);
         }
     }
@@ -241,9 +241,9 @@ fn all_backends_agree_on_random_inputs() {
             .into_iter()
             .map(|kind| {
                 let mut masked = vec![[0u8; 32]; uniform.len()];
-                kind.get().derive(&uniform, Some(&first), &mut masked);
+                kind.get().derive(&uniform, Some(Scalars::One(&first)), &mut masked);
                 let mut twice = masked.clone();
-                kind.get().multiply(&masked, &second, &mut twice).unwrap();
+                kind.get().multiply(&masked, Scalars::One(&second), &mut twice).unwrap();
                 kind.get().check(&twice).unwrap();
                 [masked, twice].concat()
             })

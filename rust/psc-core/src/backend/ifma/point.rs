@@ -137,8 +137,8 @@ impl Addend {
         Self { sum: one, difference: one, z: one, t: Field::constant(&ZERO) }
     }
 
-    /// The sum, or the difference when `negative` is 0xff (0 otherwise): the negative of a point swaps Y + X with Y − X
-    /// and changes the sign of T.
+    /// The sum, or the difference in the lanes of `negative`: the negative of a point swaps Y + X with Y − X and changes the
+    /// sign of T.
     ///
     /// A = (Y1 − X1)·(Y2 − X2), B = (Y1 + X1)·(Y2 + X2), C = T1·2·d·T2, D = Z1·2·Z2; X' = B − A, Y' = B + A, Z' = D + C,
     /// T' = D − C. All are below 125·2^52 + 2^60.

@@ -1,8 +1,8 @@
-//! Eight points in the lanes times one secret scalar.
+//! Eight points in the lanes times secret scalars.
 //!
-//! All lanes share the scalar, so every lane does the same. The scalar is 64 signed digits of four bits; the table of a
-//! point holds its multiples 1 to 8, and an entry is picked by reading the whole table under masks. Which instructions
-//! run, and which addresses they touch, depends on no digit.
+//! A scalar is 64 signed digits of four bits; the table of a point holds its multiples 1 to 8, and an entry is picked by
+//! reading the whole table under lane masks. Which instructions run, and which addresses they touch, depends on no digit.
+//! So lanes may share a scalar or have one each: only the masks differ.
 
 use core::arch::x86_64::*;
 use core::hint::black_box;
@@ -61,18 +61,31 @@ impl Table {
     }
 }
 
-/// The digits of a scalar as lane masks, lowest first.
+/// The digits of the scalars of eight lanes as lane masks, lowest first.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub(super) struct Digits {
-    /// 0xff where the digit's absolute value is 1 + the index, else 0.
+    /// The lanes whose digit has 1 + the index as its absolute value.
     chosen: [[u8; ENTRIES]; DIGITS],
-    /// 0xff where the digit is negative, else 0.
+    /// The lanes whose digit is negative.
     negative: [u8; DIGITS],
 }
 
 impl Digits {
-    pub(super) fn new(scalar: &Scalar) -> Self {
+    /// One scalar in all lanes.
+    pub(super) fn shared(scalar: &Scalar) -> Self {
         let mut digits = Self { chosen: [[0; ENTRIES]; DIGITS], negative: [0; DIGITS] };
+        digits.put(scalar, 0xff);
+        digits
+    }
+
+    /// A scalar for each lane, zero for lanes without any.
+    pub(super) fn each<'a>(scalars: impl Iterator<Item = &'a Scalar>) -> Self {
+        let mut digits = Self { chosen: [[0; ENTRIES]; DIGITS], negative: [0; DIGITS] };
+        scalars.enumerate().for_each(|(lane, scalar)| digits.put(scalar, 1 << lane));
+        digits
+    }
+
+    fn put(&mut self, scalar: &Scalar, lanes: u8) {
         let mut carry = 0;
         for index in 0..DIGITS {
             let nibble = (scalar.as_bytes()[index / 2] >> (index % 2 * 4) & 15) + carry;
@@ -80,18 +93,17 @@ impl Digits {
             let sign = 0u8.wrapping_sub(carry);
             // Two's complement of nibble − 16 where there is a carry, and its absolute value.
             let absolute = ((nibble | sign << 4) ^ sign).wrapping_sub(sign);
-            digits.negative[index] = sign;
-            for (entry, mask) in (1u8..).zip(&mut digits.chosen[index]) {
-                *mask = (u16::from(absolute ^ entry).wrapping_sub(1) >> 8) as u8;
+            self.negative[index] |= sign & lanes;
+            for (entry, mask) in (1u8..).zip(&mut self.chosen[index]) {
+                *mask |= (u16::from(absolute ^ entry).wrapping_sub(1) >> 8) as u8 & lanes;
             }
         }
-        // Keeps the compiler from finding out that a mask is all or nothing, and from making a branch of it.
-        black_box(&mut digits);
-        digits
+        // Keeps the compiler from finding out what a mask can be, and from making a branch of it.
+        black_box(self);
     }
 }
 
-/// Multiply eight points by a scalar, given by its digits, and double the products.
+/// Multiply eight points by scalars, given by their digits, and double the products.
 ///
 /// A quarter of the table is read beside each doubling, which waits for the multiplier, not for memory.
 #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
@@ -129,7 +141,7 @@ mod tests {
             Scalar::from_canonical_bytes(bytes).unwrap()
         }));
         for scalar in scalars {
-            let digits = Digits::new(&scalar);
+            let digits = Digits::shared(&scalar);
             let mut sum = Scalar::ZERO;
             for (chosen, negative) in digits.chosen.iter().zip(&digits.negative).rev() {
                 assert!(chosen.iter().all(|mask| [0, 0xff].contains(mask)));
