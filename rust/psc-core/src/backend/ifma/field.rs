@@ -303,6 +303,18 @@ impl Field {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     pub(super) fn square(&self) -> Columns {
+        self.square_above::<0>()
+    }
+
+    /// The square and `TIMES`·608·p, so that something may be subtracted: each limb is at least `TIMES`·303·2^52.
+    ///
+    /// The multiple of p is what the sums begin with, so it costs nothing. Column 5 is doubled twice and comes back 19-fold,
+    /// hence 608 = 4·19·8.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
+    pub(super) fn square_above<const TIMES: u64>(&self) -> Columns {
+        let low = splat(TIMES * 8 * ((1 << 51) - 19));
+        let (twofold, fourfold) = (splat(TIMES * 304 * MASK as u64), splat(TIMES * 152 * MASK as u64));
         debug_assert!(below(&self.0, LIMB_END));
         #[cfg(test)]
         tally::count(&tally::SQUARES);
@@ -313,12 +325,12 @@ impl Field {
         let c8 = lo(twice(twice(hi(zero, a[3], a[4]))), a[4], a[4]);
         let c7 = twice(lo(hi(twice(hi(zero, a[2], a[4])), a[3], a[3]), a[3], a[4]));
         let c6 = lo(twice(lo(twice(hi(hi(zero, a[1], a[4]), a[2], a[3])), a[2], a[4])), a[3], a[3]);
-        let c5 = twice(lo(lo(hi(twice(hi(hi(zero, a[0], a[4]), a[1], a[3])), a[2], a[2]), a[1], a[4]), a[2], a[3]));
+        let c5 = twice(lo(lo(hi(twice(hi(hi(low, a[0], a[4]), a[1], a[3])), a[2], a[2]), a[1], a[4]), a[2], a[3]));
 
-        let c1 = twice(lo(hi(zero, a[0], a[0]), a[0], a[1]));
-        let c2 = lo(twice(lo(twice(hi(zero, a[0], a[1])), a[0], a[2])), a[1], a[1]);
-        let c3 = twice(lo(lo(hi(twice(hi(zero, a[0], a[2])), a[1], a[1]), a[0], a[3]), a[1], a[2]));
-        let c4 = twice(lo(lo(twice(hi(hi(zero, a[0], a[3]), a[1], a[2])), a[0], a[4]), a[1], a[3]));
+        let c1 = twice(lo(hi(twofold, a[0], a[0]), a[0], a[1]));
+        let c2 = lo(twice(lo(twice(hi(fourfold, a[0], a[1])), a[0], a[2])), a[1], a[1]);
+        let c3 = twice(lo(lo(hi(twice(hi(fourfold, a[0], a[2])), a[1], a[1]), a[0], a[3]), a[1], a[2]));
+        let c4 = twice(lo(lo(twice(hi(hi(fourfold, a[0], a[3]), a[1], a[2])), a[0], a[4]), a[1], a[3]));
         let c4 = lo(c4, a[2], a[2]);
 
         let c0 = lo(times_19(c5), a[0], a[0]);
@@ -428,6 +440,18 @@ impl Columns {
         let mut differences = self.0;
         for ((difference, other), bias) in differences.iter_mut().zip(&other.0).zip(BIAS) {
             *difference = _mm512_sub_epi64(add(*difference, splat(bias)), *other);
+        }
+        Self(differences)
+    }
+
+    /// The difference of something that is greater in every limb of every lane.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
+    pub(super) fn minus_less(&self, other: &Self) -> Self {
+        debug_assert!((0..5).all(|index| _mm512_cmpge_epu64_mask(self.0[index], other.0[index]) == 0xff));
+        let mut differences = self.0;
+        for (difference, other) in differences.iter_mut().zip(&other.0) {
+            *difference = _mm512_sub_epi64(*difference, *other);
         }
         Self(differences)
     }

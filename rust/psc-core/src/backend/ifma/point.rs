@@ -110,21 +110,19 @@ impl Completed {
 }
 
 impl Projective {
-    /// Twice the point: four squarings. A = X², B = Y², C = Z², S = (X + Y)², each below 125·2^52.
+    /// Twice the point: four squarings. A = X², B = Y², C = Z², S = (X + Y)²; X' = S − (A + B), Y' = B + A, Z' = B − A,
+    /// T' = 2·C − Z'.
     ///
-    /// X' = S − (A + B), Y' = B + A, Z' = B − A, T' = 2·C − Z' = 2·C + A − B. With the bias of 2^60 the largest, T', is
-    /// below 3·125·2^52 + 2^60 < 2^62.
+    /// In units of 2^52, with m = 304 for the multiple of p: A is below 125; B and C are between m − 1 and m + 125, S between
+    /// 2·m − 2 and 2·m + 125. So Y' is below m + 250 = 554, which is less than S; Z' is below m + 125 = 429, which is less
+    /// than 2·C; and all are below 2·(m + 125) = 858, within the 1024 that can be carried.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     pub(super) fn double(&self) -> Completed {
-        let (a, b, c, s) = (self.x.square(), self.y.square(), self.z.square(), self.sum.square());
-        let y = b.plus(&a);
-        Completed {
-            x: s.minus(&y).carry(),
-            y: y.carry(),
-            z: b.minus(&a).carry(),
-            t: c.plus(&c).plus(&a).minus(&b).carry(),
-        }
+        let (a, b) = (self.x.square(), self.y.square_above::<1>());
+        let (c, s) = (self.z.square_above::<1>(), self.sum.square_above::<2>());
+        let (y, z) = (b.plus(&a), b.minus_less(&a));
+        Completed { x: s.minus_less(&y).carry(), y: y.carry(), z: z.carry(), t: c.plus(&c).minus_less(&z).carry() }
     }
 }
 
