@@ -1,8 +1,8 @@
 """Does the time of a kernel depend on its secret? ``python -m benchmarks.micro.constant_time``, in the manner of dudect.
 
-Two classes of secrets, one fixed and one fresh each time, are timed in random order; the slowest tenth is dropped (other
-work of the machine), and Welch's t compares the means. |t| above 10 says that the classes differ; below 5 nothing was seen,
-which is no proof.
+Every backend that runs here is measured, each in a process of its own. Two classes of secrets, one fixed and one fresh each
+time, are timed in random order; the slowest tenth is dropped (other work of the machine), and Welch's t compares the means.
+|t| above 10 says that the classes differ; below 5 nothing was seen, which is no proof.
 
 References:
     Reparaz, Balasch, Verbauwhede 2017, "Dude, is my code constant time?", ePrint 2016/1123.
@@ -15,10 +15,13 @@ import math
 import os
 import random
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
 BATCH = 32
+BACKENDS = ("ifma", "portable")
 CONTEXT = bytes(32)
 Sample = Callable[[bool], Callable[[], object]]
 
@@ -64,10 +67,24 @@ def welch(samples: list[tuple[bool, float]]) -> float:
 
 def main() -> None:
     """Measure and report."""
+    from psc.crypto import backend_name
+    from psc.errors import UsageError
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=20_000)
     given = parser.parse_args()
     os.environ["PSC_THREADS"] = "1"
+    if not os.environ.get("PSC_BACKEND"):
+        for backend in BACKENDS:
+            command = [sys.executable, "-m", "benchmarks.micro.constant_time", "--samples", str(given.samples)]
+            subprocess.run(command, env={**os.environ, "PSC_BACKEND": backend}, check=False)
+        return
+    try:
+        name = backend_name()
+    except UsageError as error:
+        print(error)
+        return
+    print(f"backend {name}, {given.samples:,} samples, {BATCH} items a call", flush=True)
     for name, prepare in cases().items():
         samples = []
         for _ in range(given.samples):
@@ -77,7 +94,10 @@ def main() -> None:
             call()
             samples.append((fixed, time.perf_counter() - started))
         t = welch(samples)
-        print(f"{name:24} t = {t:+6.2f}  {'DIFFERENT' if abs(t) > 10 else 'no difference seen' if abs(t) < 5 else 'unclear'}")
+        print(
+            f"  {name:24} t = {t:+6.2f}  {'DIFFERENT' if abs(t) > 10 else 'no difference seen' if abs(t) < 5 else 'unclear'}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,43 +1,79 @@
 //! Batched group arithmetic behind one trait; which implementation runs is one enum.
 //!
-//! All backends give identical bytes. `PSC_BACKEND` forces one: `portable`, or `auto` (the fastest that runs here).
+//! All backends give identical bytes. `PSC_BACKEND` forces one: `ifma`, `portable`, or `auto` (the fastest that runs
+//! here).
 
 use std::sync::OnceLock;
 
-use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
-use zeroize::Zeroizing;
-
 use crate::error::{Error, Reason, Result};
 use crate::group::{Encoding, Secret};
-use crate::hash::Uniform;
+use crate::hash::{Digest, Uniform};
+
+#[cfg(target_arch = "x86_64")]
+mod ifma;
+mod portable;
+
+use portable::Portable;
 
 /// The first unacceptable element of a chunk: its position in the chunk, and why.
 pub type BadPoint = (usize, Reason);
+
+/// What a batch is multiplied by.
+#[derive(Clone, Copy)]
+pub enum Scalars<'a> {
+    /// One scalar for all.
+    One(&'a Secret),
+    /// A scalar for each, in order.
+    Each(&'a [Secret]),
+}
+
+impl<'a> Scalars<'a> {
+    /// What `count` elements from `first` on are multiplied by; panics when there are not so many.
+    pub(crate) fn slice(self, first: usize, count: usize) -> Self {
+        match self {
+            Self::One(_) => self,
+            Self::Each(scalars) => Self::Each(&scalars[first..first + count]),
+        }
+    }
+
+    /// What the element at an index is multiplied by; panics when there is none.
+    pub(crate) fn get(self, index: usize) -> &'a Secret {
+        match self {
+            Self::One(scalar) => scalar,
+            Self::Each(scalars) => &scalars[index],
+        }
+    }
+}
 
 /// What a batch needs of the group. A chunk is worked on by one thread; chunks run in parallel above this trait.
 pub trait Backend: Send + Sync {
     /// The name that `PSC_BACKEND` knows.
     fn name(&self) -> &'static str;
 
-    /// Map every 64 uniform bytes to an element (RFC 9496, section 4.3.4), multiply it by the scalar if there is one, and
+    /// Map every 64 uniform bytes to an element (RFC 9496, section 4.3.4), multiply it by its scalar if there is one, and
     /// write the encoding. `out` has the count of `uniform`.
-    fn derive(&self, uniform: &[Uniform], scalar: Option<&Secret>, out: &mut [Encoding]);
+    fn derive(&self, uniform: &[Uniform], scalars: Option<Scalars<'_>>, out: &mut [Encoding]);
 
-    /// Decode every point, multiply by the scalar and write the encoding. `out` has the points' count.
+    /// Decode every point, multiply by its scalar and write the encoding. `out` has the points' count.
     fn multiply(
         &self,
         points: &[Encoding],
-        scalar: &Secret,
+        scalars: Scalars<'_>,
         out: &mut [Encoding],
     ) -> core::result::Result<(), BadPoint>;
 
     /// Refuse the first point that is the identity or not canonically encoded.
     fn check(&self, points: &[Encoding]) -> core::result::Result<(), BadPoint>;
+
+    /// Hash with SHA-512: `out[i]` becomes the digest of `prefix` followed by what `message(i)` appends to its buffer.
+    fn sha512(&self, prefix: &[u8], message: &dyn Fn(usize, &mut Vec<u8>), out: &mut [Digest]);
 }
 
 /// The backends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
+    /// Eight points at a time, where the processor has AVX-512 IFMA.
+    Ifma,
     /// curve25519-dalek, which itself uses AVX2 where there is AVX2.
     Portable,
 }
@@ -45,7 +81,7 @@ pub enum Kind {
 impl Kind {
     /// Every backend that this machine can run, the fastest first.
     pub fn available() -> Vec<Self> {
-        vec![Self::Portable]
+        [Self::Ifma, Self::Portable].into_iter().filter(|kind| kind.detect().is_some()).collect()
     }
 
     /// Return the backend that a setting asks for: the fastest when it is absent, empty or `auto`.
@@ -60,10 +96,18 @@ impl Kind {
         }
     }
 
-    /// The implementation.
+    /// The implementation; panics for one that is not [`available`](Self::available).
     pub fn get(self) -> &'static dyn Backend {
+        self.detect().expect("a backend that this processor can run")
+    }
+
+    fn detect(self) -> Option<&'static dyn Backend> {
         match self {
-            Self::Portable => &Portable,
+            #[cfg(target_arch = "x86_64")]
+            Self::Ifma => ifma::Ifma::detect().map(|backend| backend as _),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Ifma => None,
+            Self::Portable => Some(&Portable),
         }
     }
 }
@@ -75,132 +119,5 @@ pub fn selected() -> Result<&'static dyn Backend> {
     kind.clone().map(Kind::get)
 }
 
-struct Portable;
-
-impl Backend for Portable {
-    fn name(&self) -> &'static str {
-        "portable"
-    }
-
-    fn derive(&self, uniform: &[Uniform], scalar: Option<&Secret>, out: &mut [Encoding]) {
-        let mapped = uniform.iter().map(RistrettoPoint::from_uniform_bytes);
-        match scalar {
-            None => out.iter_mut().zip(mapped).for_each(|(to, point)| *to = point.compress().to_bytes()),
-            Some(scalar) => {
-                encode_doubles(&Zeroizing::new(mapped.map(|point| point * scalar.half()).collect::<Vec<_>>()), out)
-            }
-        }
-    }
-
-    fn multiply(
-        &self,
-        points: &[Encoding],
-        scalar: &Secret,
-        out: &mut [Encoding],
-    ) -> core::result::Result<(), BadPoint> {
-        let mut halves = Zeroizing::new(Vec::with_capacity(points.len()));
-        for (index, point) in points.iter().enumerate() {
-            halves.push(decode(point).map_err(|reason| (index, reason))? * scalar.half());
-        }
-        encode_doubles(&halves, out);
-        Ok(())
-    }
-
-    fn check(&self, points: &[Encoding]) -> core::result::Result<(), BadPoint> {
-        for (index, point) in points.iter().enumerate() {
-            decode(point).map_err(|reason| (index, reason))?;
-        }
-        Ok(())
-    }
-}
-
-fn decode(encoding: &Encoding) -> core::result::Result<RistrettoPoint, Reason> {
-    if *encoding == [0; 32] {
-        return Err(Reason::Identity);
-    }
-    CompressedRistretto(*encoding).decompress().ok_or(Reason::NotCanonical)
-}
-
-/// Write the encodings of `2·P`. One field inversion serves the whole batch, where encoding `P` itself would need an
-/// inverse square root a point; that is why callers multiply by half the scalar first. The identity encodes right too.
-fn encode_doubles(halves: &[RistrettoPoint], out: &mut [Encoding]) {
-    for (to, encoded) in out.iter_mut().zip(RistrettoPoint::double_and_compress_batch(halves)) {
-        *to = encoded.to_bytes();
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rng::Rng;
-
-    #[test]
-    fn settings_are_read() {
-        let fastest = Kind::available()[0];
-        for setting in [None, Some(""), Some("auto")] {
-            assert_eq!(Kind::from_setting(setting), Ok(fastest));
-        }
-        assert_eq!(Kind::from_setting(Some("portable")), Ok(Kind::Portable));
-        assert_eq!(Kind::from_setting(Some("Portable")), Err(Error::UnknownBackend { name: "Portable".into() }));
-    }
-
-    /// The batch tricks of every backend against curve25519-dalek's plain operations, at sizes around every chunk.
-    #[test]
-    fn all_backends_give_what_plain_arithmetic_gives() {
-        let mut rng = Rng::insecure_from_seed(b"backends");
-        let mut wide = [0u8; 64];
-        rng.fill(&mut wide);
-        let plain_scalar = curve25519_dalek::Scalar::from_bytes_mod_order_wide(&wide);
-        let scalar = Secret::from_wide(&wide).unwrap();
-        for count in [0, 1, 2, 7, 8, 9, 17] {
-            let mut uniform = vec![[0u8; 64]; count];
-            uniform.iter_mut().for_each(|bytes| rng.fill(bytes));
-            let points: Vec<RistrettoPoint> = uniform.iter().map(RistrettoPoint::from_uniform_bytes).collect();
-            let encodings: Vec<Encoding> = points.iter().map(|point| point.compress().to_bytes()).collect();
-            let products: Vec<Encoding> =
-                points.iter().map(|point| (point * plain_scalar).compress().to_bytes()).collect();
-            for kind in Kind::available() {
-                let backend = kind.get();
-                let mut out = vec![[0u8; 32]; count];
-                backend.derive(&uniform, None, &mut out);
-                assert_eq!(out, encodings);
-                backend.derive(&uniform, Some(&scalar), &mut out);
-                assert_eq!(out, products);
-                out.fill([0u8; 32]);
-                assert_eq!(backend.multiply(&encodings, &scalar, &mut out), Ok(()));
-                assert_eq!(out, products);
-                assert_eq!(backend.check(&encodings), Ok(()));
-            }
-        }
-    }
-
-    #[test]
-    fn all_backends_name_the_first_bad_point() {
-        let uniform: Vec<Uniform> = (1..=20).map(|index| [index; 64]).collect();
-        let scalar = Rng::insecure_from_seed(b"bad").scalar();
-        for kind in Kind::available() {
-            let backend = kind.get();
-            let mut good = vec![[0u8; 32]; 20];
-            backend.derive(&uniform, None, &mut good);
-            for at in 0..20 {
-                for (bad, reason) in [([0u8; 32], Reason::Identity), ([255u8; 32], Reason::NotCanonical)] {
-                    let mut points = good.clone();
-                    points[at] = bad;
-                    points[19] = if at < 19 { [254; 32] } else { bad };
-                    let mut out = vec![[0u8; 32]; 20];
-                    assert_eq!(backend.multiply(&points, &scalar, &mut out), Err((at, reason)));
-                    assert_eq!(backend.check(&points), Err((at, reason)));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn doubling_the_identity_encodes_the_identity() {
-        use curve25519_dalek::traits::Identity;
-        let points = [RistrettoPoint::identity(), curve25519_dalek::constants::RISTRETTO_BASEPOINT_POINT];
-        let mut out = [[9u8; 32]; 2];
-        encode_doubles(&points, &mut out);
-        assert_eq!(out, [[0; 32], (points[1] + points[1]).compress().to_bytes()]);
-    }
-}
+mod tests;

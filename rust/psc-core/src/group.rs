@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::backend::{Backend, BadPoint};
-use crate::error::{Error, Result, count_of};
+use crate::backend::{Backend, BadPoint, Scalars};
+use crate::error::{Error, Result, check_count, count_of};
 use crate::hash::{Expander, Uniform};
 use crate::items::Items;
 use crate::parallel::{self, CHUNK_ITEMS};
@@ -62,14 +62,23 @@ impl ConstantTimeEq for Secret {
 /// `H` is `expand_message_xmd` (SHA-512, 64 bytes) and the derivation of RFC 9496, section 4.3.4: `HashToGroup` of
 /// RFC 9497 under the expander's tag.
 pub fn hash(backend: &dyn Backend, expander: &Expander, items: &Items, scalar: Option<&Secret>) -> Result<Vec<u8>> {
+    hash_by(backend, expander, items, scalar.map(Scalars::One))
+}
+
+/// Return the encodings of `H(item)·scalar` with a scalar of its own for each item, 32 bytes an item.
+pub fn hash_each(backend: &dyn Backend, expander: &Expander, items: &Items, scalars: &[Secret]) -> Result<Vec<u8>> {
+    check_count("scalars", scalars.len(), items.len())?;
+    hash_by(backend, expander, items, Some(Scalars::Each(scalars)))
+}
+
+fn hash_by(backend: &dyn Backend, expander: &Expander, items: &Items, scalars: Option<Scalars<'_>>) -> Result<Vec<u8>> {
     let mut out = vec![0u8; items.len() * POINT_BYTES];
     parallel::install(|| {
         let (encodings, _) = out.as_chunks_mut::<POINT_BYTES>();
         encodings.par_chunks_mut(CHUNK_ITEMS).enumerate().for_each(|(chunk, to)| {
-            let start = chunk * CHUNK_ITEMS;
-            let uniform: Vec<Uniform> =
-                (start..start + to.len()).map(|index| expander.expand_64(items.get(index))).collect();
-            backend.derive(&Zeroizing::new(uniform), scalar, to);
+            let (first, count) = (chunk * CHUNK_ITEMS, to.len());
+            let uniform = Zeroizing::new(expander.expand_items(backend, items, first, count));
+            backend.derive(&uniform, scalars.map(|scalars| scalars.slice(first, count)), to);
         });
     })?;
     Ok(out)
@@ -87,6 +96,16 @@ pub fn derive(backend: &dyn Backend, uniform: &[u8]) -> Result<Vec<u8>> {
 ///
 /// The first point that is the identity or not canonical is refused with its position.
 pub fn multiply(backend: &dyn Backend, points: &[u8], scalar: &Secret) -> Result<Vec<u8>> {
+    multiply_by(backend, points, Scalars::One(scalar))
+}
+
+/// Decode every point, multiply it by a scalar of its own, and return the encodings; bad points as in [`multiply`].
+pub fn multiply_each(backend: &dyn Backend, points: &[u8], scalars: &[Secret]) -> Result<Vec<u8>> {
+    check_count("scalars", scalars.len(), count_of("points", points, POINT_BYTES)?)?;
+    multiply_by(backend, points, Scalars::Each(scalars))
+}
+
+fn multiply_by(backend: &dyn Backend, points: &[u8], scalars: Scalars<'_>) -> Result<Vec<u8>> {
     count_of("points", points, POINT_BYTES)?;
     let mut out = vec![0u8; points.len()];
     let (from, _) = points.as_chunks::<POINT_BYTES>();
@@ -95,7 +114,10 @@ pub fn multiply(backend: &dyn Backend, points: &[u8], scalar: &Secret) -> Result
         to.par_chunks_mut(CHUNK_ITEMS)
             .zip(from.par_chunks(CHUNK_ITEMS))
             .enumerate()
-            .filter_map(|(chunk, (to, from))| in_batch(chunk, backend.multiply(from, scalar, to)))
+            .filter_map(|(chunk, (to, from))| {
+                let scalars = scalars.slice(chunk * CHUNK_ITEMS, from.len());
+                in_batch(chunk, backend.multiply(from, scalars, to))
+            })
             .min()
     })?)?;
     Ok(out)
@@ -139,6 +161,27 @@ mod tests {
         let both = multiply(backend, &masked, &b).unwrap();
         assert_eq!(both, multiply(backend, &multiply(backend, &points, &b).unwrap(), &a).unwrap());
         assert_eq!(multiply(backend, &both, &b.inverse()).unwrap(), masked);
+    }
+
+    #[test]
+    fn each_element_has_its_own_scalar() {
+        let mut rng = Rng::insecure_from_seed(b"each");
+        let count = CHUNK_ITEMS * 2 + 11;
+        let scalars: Vec<Secret> = (0..count).map(|_| rng.scalar()).collect();
+        let texts: Vec<String> = (0..count).map(|index| index.to_string()).collect();
+        let items = Items::from_slices(texts.iter().map(String::as_bytes)).unwrap();
+        let expander = Expander::new(b"test").unwrap();
+        for kind in Kind::available() {
+            let backend = kind.get();
+            let points = hash(backend, &expander, &items, None).unwrap();
+            let masked = hash_each(backend, &expander, &items, &scalars).unwrap();
+            assert_eq!(multiply_each(backend, &points, &scalars).unwrap(), masked);
+            let singly =
+                points.chunks(32).zip(&scalars).map(|(point, scalar)| multiply(backend, point, scalar).unwrap());
+            assert_eq!(singly.collect::<Vec<_>>().concat(), masked);
+            assert!(hash_each(backend, &expander, &items, &scalars[1..]).is_err());
+            assert!(multiply_each(backend, &points[32..], &scalars).is_err());
+        }
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! `expand_message_xmd` with SHA-512 (RFC 9380, section 5.3.1).
 
-use sha2::{Digest, Sha512};
+use sha2::{Digest as _, Sha512};
+use zeroize::Zeroizing;
 
+use crate::backend::Backend;
 use crate::error::{Result, check_range};
+use crate::items::Items;
 
 const BLOCK_BYTES: usize = 128;
 const DIGEST_BYTES: usize = 64;
+/// What SHA-512 returns.
+pub type Digest = [u8; DIGEST_BYTES];
 /// What an element is derived from.
-pub type Uniform = [u8; DIGEST_BYTES];
+pub type Uniform = Digest;
 /// The longest domain separation tag that is used as it is; longer ones are refused, not hashed.
 pub const DST_BYTES_MAX: usize = 255;
 /// The longest output: 255 digests.
@@ -28,10 +33,29 @@ impl Expander {
         Ok(Self { after_zero_block: Sha512::new_with_prefix([0u8; BLOCK_BYTES]), dst_prime })
     }
 
-    /// Return 64 uniform bytes for a message: what `hash_to_group` needs.
-    pub fn expand_64(&self, message: &[u8]) -> Uniform {
-        let b_0 = self.b_0(message, DIGEST_BYTES as u16);
-        self.b_i(&b_0, 1)
+    /// Return 64 uniform bytes for each of the items `first..first + count`: what `hash_to_group` needs.
+    pub(crate) fn expand_items(
+        &self,
+        backend: &dyn Backend,
+        items: &Items,
+        first: usize,
+        count: usize,
+    ) -> Vec<Uniform> {
+        let mut b_0 = Zeroizing::new(vec![[0; DIGEST_BYTES]; count]);
+        let message = |index: usize, buffer: &mut Vec<u8>| {
+            buffer.extend_from_slice(items.get(first + index));
+            buffer.extend_from_slice(&[0, DIGEST_BYTES as u8, 0]);
+            buffer.extend_from_slice(&self.dst_prime);
+        };
+        backend.sha512(&[0; BLOCK_BYTES], &message, &mut b_0);
+        let mut b_1 = vec![[0; DIGEST_BYTES]; count];
+        let message = |index: usize, buffer: &mut Vec<u8>| {
+            buffer.extend_from_slice(&b_0[index]);
+            buffer.push(1);
+            buffer.extend_from_slice(&self.dst_prime);
+        };
+        backend.sha512(&[], &message, &mut b_1);
+        b_1
     }
 
     /// Return `length_bytes` (1 to 16,320) uniform bytes for a message.
@@ -72,13 +96,19 @@ impl Expander {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::Kind;
 
     #[test]
-    fn short_and_general_expansion_agree() {
-        let expander = Expander::new(b"QUUX").unwrap();
-        for length in [0, 1, 107, 108, 111, 112, 127, 128, 500] {
-            let message = vec![7u8; length];
-            assert_eq!(expander.expand_64(&message).to_vec(), expander.expand(&message, 64).unwrap());
+    fn batched_and_general_expansion_agree() {
+        let messages: Vec<Vec<u8>> = (0..500).map(|length| vec![7u8; length]).collect();
+        let items = Items::from_slices(messages.iter().map(Vec::as_slice)).unwrap();
+        for tag in [&b"QUUX"[..], &[1; 255]] {
+            let expander = Expander::new(tag).unwrap();
+            for kind in Kind::available() {
+                for (at, uniform) in expander.expand_items(kind.get(), &items, 3, 497).iter().enumerate() {
+                    assert_eq!(uniform.to_vec(), expander.expand(&messages[3 + at], 64).unwrap());
+                }
+            }
         }
     }
 

@@ -4,13 +4,12 @@
 //! what turns an element into an output, which is a secret.
 
 use rayon::prelude::*;
-use sha2::{Digest, Sha512};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::backend::Backend;
 use crate::error::{Result, check_count, check_range, count_of};
-use crate::group::{self, Encoding, POINT_BYTES, Secret};
+use crate::group::{self, POINT_BYTES, Secret};
 use crate::hash::Expander;
 use crate::items::Items;
 use crate::parallel::{self, CHUNK_ITEMS};
@@ -79,7 +78,7 @@ pub fn unmask(
 ) -> Result<OprfOutputs> {
     check_count("points", count_of("points", points, POINT_BYTES)?, items.len())?;
     let mut elements = group::multiply(backend, points, inverse)?;
-    let outputs = finalize(items, &elements, suffix);
+    let outputs = finalize(backend, items, &elements, suffix);
     elements.zeroize();
     outputs
 }
@@ -93,32 +92,33 @@ pub fn evaluate(
     suffix: &[u8],
 ) -> Result<OprfOutputs> {
     let mut elements = group::hash(backend, expander, items, Some(key))?;
-    let outputs = finalize(items, &elements, suffix);
+    let outputs = finalize(backend, items, &elements, suffix);
     elements.zeroize();
     outputs
 }
 
-fn finalize(items: &Items, elements: &[u8], suffix: &[u8]) -> Result<OprfOutputs> {
+fn finalize(backend: &dyn Backend, items: &Items, elements: &[u8], suffix: &[u8]) -> Result<OprfOutputs> {
     let mut out = OprfOutputs(vec![0u8; items.len() * OUTPUT_BYTES]);
     let (elements, _) = elements.as_chunks::<POINT_BYTES>();
     parallel::install(|| {
         let (outputs, _) = out.0.as_chunks_mut::<OUTPUT_BYTES>();
-        outputs.par_iter_mut().with_min_len(CHUNK_ITEMS).enumerate().for_each(|(index, output)| {
-            *output = finalize_one(items.get(index), &elements[index], suffix);
+        outputs.par_chunks_mut(CHUNK_ITEMS).enumerate().for_each(|(chunk, outputs)| {
+            let message = |index: usize, buffer: &mut Vec<u8>| {
+                let index = chunk * CHUNK_ITEMS + index;
+                append_counted(buffer, items.get(index));
+                append_counted(buffer, &elements[index]);
+                buffer.extend_from_slice(suffix);
+            };
+            backend.sha512(&[], &message, outputs);
         });
     })?;
     Ok(out)
 }
 
-fn finalize_one(item: &[u8], element: &Encoding, suffix: &[u8]) -> [u8; OUTPUT_BYTES] {
-    let mut hash = Sha512::new();
-    // An item is at most 65,535 bytes long, which `Items` guarantees.
-    hash.update((item.len() as u16).to_be_bytes());
-    hash.update(item);
-    hash.update((POINT_BYTES as u16).to_be_bytes());
-    hash.update(element);
-    hash.update(suffix);
-    hash.finalize().into()
+/// Append the length in two bytes, and the bytes: an element, or an item, which `Items` keeps below 65,536 bytes.
+fn append_counted(buffer: &mut Vec<u8>, bytes: &[u8]) {
+    buffer.extend_from_slice(&(bytes.len() as u16).to_be_bytes());
+    buffer.extend_from_slice(bytes);
 }
 
 #[cfg(test)]
