@@ -152,7 +152,7 @@ class PscError(Exception):
     def __str__(self) -> str:
         try:
             return render(self.code, self.fields)
-        except (KeyError, IndexError):  # a text is missing: an error must never hide behind another
+        except Exception:  # noqa: BLE001 - a text is missing or broken: an error must never hide behind another
             return self.code
 
     def __reduce__(self) -> tuple[object, ...]:

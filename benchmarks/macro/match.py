@@ -26,7 +26,7 @@ from benchmarks.micro.crypto import machine
 from psc.testing.companies import Companies
 from psc.testing.madeup import PARCEL_PHONE
 
-_LIMITS = ("--runs-per-day", 1000)
+_LIMITS = ("--runs-per-day", 1000, "--max-input", 1 << 22)
 
 
 def tables(rows: int) -> tuple[pa.Table, pa.Table]:
@@ -73,9 +73,8 @@ def benchmark(rows: int, runs: int) -> Iterator[tuple[str, dict[str, Any]]]:
         pacsv.write_csv(orders, companies.folder / "orders.csv")
         pq.write_table(parcels, companies.folder / "parcels.parquet")
         companies.found()
-        companies.grant(
-            companies.folder / "parcels.parquet", f"phone={PARCEL_PHONE}:phone", ["status:text:16"], options=_LIMITS
-        )
+        source, key = companies.folder / "parcels.parquet", f"phone={PARCEL_PHONE}:phone"
+        companies.grant(source, key, ["status:text:16"], rows_per_key=1, options=_LIMITS)
         server = psutil.Process(companies.serve())
         for operation in ("match", "count"):
             table = companies.folder / "orders.csv"

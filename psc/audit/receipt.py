@@ -143,7 +143,9 @@ class SignedReceipt:
             receipt = document_of(Receipt, content["receipt"])
             signatures = texts_of(content["signatures"], "signatures")
         except FormatError as error:
-            raise AuditError("audit.receipt-malformed", file=file, where=error.where) from None
+            raise AuditError(
+                "audit.receipt-not-json" if error.not_json else "audit.receipt-malformed", file=file, where=error.where
+            ) from None
         identities = (receipt.initiator.identity, receipt.responder.identity)
         if signatures.keys() != set(identities):
             raise AuditError("audit.receipt-malformed", file=file, where="signatures")

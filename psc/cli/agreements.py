@@ -77,7 +77,11 @@ def propose(
         int | None, typer.Option(metavar="N", help=say("Least keys of either side [1000]", "任一方最少键数 [1000]"))
     ] = None,
     max_input: Annotated[
-        int | None, typer.Option(metavar="N", help=say("Most keys of the asking side", "请求方最多键数"))
+        int | None,
+        typer.Option(
+            metavar="N",
+            help=say("Most keys of the asking side, rounded up to a padded size", "请求方最多键数（向上取整到填充档位）"),
+        ),
     ] = None,
     min_result: Annotated[
         int | None, typer.Option(metavar="N", help=say("Least common keys that are told [20]", "可告知的最少共同键数 [20]"))
@@ -101,13 +105,16 @@ def propose(
     force: ForceOption = False,
 ) -> None:
     """Draft an agreement, and sign it if asked."""
-    from psc.node.clock import parse_moment
+    from psc.node.clock import now, parse_moment
     from psc.policy.agreements import sign as sign_stored
     from psc.policy.propose import Offer
     from psc.policy.propose import propose as draft
 
     if output is not None:
         check_new_file(output, force=force)
+    until = parse_moment(valid_until, end_of_day=True) if valid_until else None
+    if until is not None and until <= now():
+        raise UsageError("cli.until-past", until=valid_until)
     bounds = {
         "min_input": min_input,
         "max_input": max_input,
@@ -131,10 +138,13 @@ def propose(
             offers=[offer],
             purpose=comma_list(purpose),
             valid_from=parse_moment(valid_from) if valid_from else None,
-            valid_until=parse_moment(valid_until, end_of_day=True) if valid_until else None,
+            valid_until=until,
         )
         if sign_now:
             stored = sign_stored(home, stored.signed.agreement.id)
+    agreed = stored.signed.agreement.datasets[0].max_input
+    if max_input is not None and agreed != max_input:
+        cli.note(label("max-input-rounded", asked=number_text(max_input), agreed=number_text(agreed)))
     _answer(cli, stored, output)
 
 
@@ -226,6 +236,7 @@ def _shown(stored: StoredAgreement, output: Path | None) -> list[RenderableType]
     signers = [party.name for party in (agreement.owner, agreement.partner) if party.identity in stored.signed.signatures]
     rows: list[tuple[str, RenderableType]] = [
         (label("agreement"), agreement.id),
+        (label("agreement-digest"), stored.signed.digest),
         (label("state"), _state_text(stored)),
         (label("owner"), agreement.owner.name + (f" ({label('this-node')})" if stored.ours else "")),
         (label("may-ask"), agreement.partner.name + ("" if stored.ours else f" ({label('this-node')})")),

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import inspect
 import io
+import json
 import os
 import select
 import sys
@@ -207,7 +208,7 @@ class Boundary(TyperGroup):
             return _usage(error, as_json=as_json)
         except (typer.Abort, KeyboardInterrupt):
             return _fail("cli.interrupted", {}, ExitCode.CANCELLED, as_json=as_json)
-        except Exception as error:  # noqa: BLE001  (the last line of defence: a bug is told in one line)
+        except Exception as error:  # noqa: BLE001 - the last line of defence: a bug is told in one line
             return _bug(error, as_json=as_json)
         if code == ExitCode.CANCELLED:  # Typer turns Ctrl-C into this
             return _fail("cli.interrupted", {}, ExitCode.CANCELLED, as_json=as_json)
@@ -218,8 +219,10 @@ def _usage(error: typer.TyperException, *, as_json: bool) -> int:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "psc"
     problem = " ".join(error.format_message().split())  # choices come a line each
-    fields = {"problem": problem.replace("Value error, ", "").rstrip("."), "command": f"{path} --help"}
-    return _fail("cli.usage", fields, ExitCode.USAGE, as_json=as_json)
+    problem = problem.replace("Value error, ", "").rstrip(".")
+    if not problem.endswith(("?", "!")):
+        problem += "."
+    return _fail("cli.usage", {"problem": problem, "command": f"{path} --help"}, ExitCode.USAGE, as_json=as_json)
 
 
 def _bug(error: Exception, *, as_json: bool) -> int:
@@ -236,12 +239,25 @@ def _bug(error: Exception, *, as_json: bool) -> int:
 
 
 def _fail(code: str, fields: dict[str, Any], exit_code: int, *, as_json: bool) -> int:
-    if as_json:
-        said = {"code": code, "exit_code": int(exit_code), "message": _sentence(code, fields), "fields": _plain(fields)}
-        sys.stderr.write(json_text({"error": said}) + "\n")
-    else:
-        _print_error(code, fields)
+    """Tell an error and return its exit code; whatever breaks on the way, the code and the fields are told."""
+    try:
+        if as_json:
+            said = {"code": code, "exit_code": int(exit_code), "message": _message(code, fields), "fields": _plain(fields)}
+            sys.stderr.write(json_text({"error": said}) + "\n")
+        else:
+            _print_error(code, fields)
+    except Exception:  # noqa: BLE001 - the last line of defence: telling an error must not raise another
+        _tell_bare(code, fields, exit_code, as_json=as_json)
     return exit_code
+
+
+def _tell_bare(code: str, fields: dict[str, Any], exit_code: int, *, as_json: bool) -> None:
+    """Tell an error with nothing but the standard library: no catalogue of texts, no Rich."""
+    known = {str(key): str(value) for key, value in fields.items()}
+    said: dict[str, object] = {"code": code, "exit_code": int(exit_code), "message": code, "fields": known}
+    line = json.dumps({"error": said}) if as_json else f"Error: [{code}] {json.dumps(known)}"
+    with contextlib.suppress(OSError, ValueError):  # stderr itself is gone
+        sys.stderr.write(line + "\n")
 
 
 def sentence_and_remedy(code: str, fields: dict[str, Any]) -> tuple[str, str]:
@@ -252,12 +268,26 @@ def sentence_and_remedy(code: str, fields: dict[str, Any]) -> tuple[str, str]:
     return fill(said, fields), fill(remedy, fields)
 
 
-def _sentence(code: str, fields: dict[str, Any]) -> str:
+def _said(code: str, fields: dict[str, Any]) -> tuple[str, str, str]:
+    """Return an error's sentence, its remedy, and the run that it ended when the sentence does not name it."""
     try:
         said, remedy = sentence_and_remedy(code, fields)
-    except (KeyError, IndexError, ValueError):
-        return code  # a text that does not exist must not hide the error that has it
+    except Exception:  # noqa: BLE001 - a text that is missing or broken must not hide the error that has it
+        told = {key: value for key, value in _plain_fields(fields).items() if key != "run_id"}
+        said, remedy = f"{code} {json_text(told)}" if told else code, ""
+    run = str(fields.get("run_id") or "")
+    if not run or run in said or run in remedy:
+        return said, remedy, ""
+    return said, remedy, label("of-run", run=run)
+
+
+def _message(code: str, fields: dict[str, Any]) -> str:
+    said, remedy, _ = _said(code, fields)  # the run is among the fields
     return f"{said} {remedy}".strip()
+
+
+def _plain_fields(fields: dict[str, Any]) -> dict[str, object]:
+    return {str(key): _plain(value) for key, value in fields.items()}
 
 
 def _plain(value: object) -> object:
@@ -273,10 +303,7 @@ def _print_error(code: str, fields: dict[str, Any]) -> None:
 
     from psc.cli.show import wraps
 
-    try:
-        said, remedy = sentence_and_remedy(code, fields)
-    except (KeyError, IndexError, ValueError):
-        said, remedy = code, ""
+    said, remedy, run = _said(code, fields)
     word = label("error")
     first, _, rest = said.partition("\n")  # a table of bad cells follows its first line
     head = Text.assemble((word, "bold red"), "" if word.endswith("：") else " ", first, (f"  [{code}]", "dim"))
@@ -286,3 +313,5 @@ def _print_error(code: str, fields: dict[str, Any]) -> None:
         err.print(Text(rest), soft_wrap=True)
     if remedy.strip():
         err.print(wraps(remedy.strip(), 2))
+    if run:
+        err.print(wraps(run, 2))

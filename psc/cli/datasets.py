@@ -32,7 +32,6 @@ KeyOption = Annotated[
     ),
 ]
 _RELEASE = say("A column that an agreement may release; text needs its width in bytes", "协议可以发布的列；text 须写明字节宽度")
-_VALUE = say("A column to compute with, and its range", "可参与计算的列及其取值范围")
 _ROWS = say("Rows of one key that are released at most (a public number)", "每个键最多发布的行数（公开数字）")
 _ON_BAD = say("What a bad key cell does: error stops, skip leaves its row out", "遇到不合格键单元格：error 停止，skip 略过该行")
 _REJECTS = say(
@@ -89,10 +88,6 @@ def add(
     ],
     key: KeyOption,
     release: Annotated[list[str] | None, typer.Option(metavar="NAME[=COLUMN]:TYPE[:WIDTH]", help=_RELEASE)] = None,
-    value: Annotated[list[str] | None, typer.Option(metavar="NAME[=COLUMN]:TYPE:LOW..HIGH", help=_VALUE)] = None,
-    group_by: Annotated[
-        list[str] | None, typer.Option("--group", metavar="NAME[=COLUMN]", help=say("A column to group by", "分组列"))
-    ] = None,
     max_rows_per_key: Annotated[int, typer.Option(metavar="N", help=_ROWS)] = 1,
     on_bad: Annotated[OnBad, typer.Option(help=_ON_BAD)] = OnBad.error,
     rejects: Annotated[Path | None, typer.Option(metavar="FILE", help=_REJECTS)] = None,
@@ -110,8 +105,6 @@ def add(
             source=source,
             keys=key,
             release=release or (),
-            values=value or (),
-            groups=group_by or (),
             max_rows_per_key=max_rows_per_key,
             on_bad=on_bad.value,
             rejects=rejects,
@@ -230,11 +223,6 @@ def _facts(record: DatasetRecord) -> list[tuple[str, RenderableType]]:
         (label("key-columns"), _keys(record)),
         (label("releasable"), ", ".join(_column(c.name, c.column, f"{c.type}:{c.width_bytes}") for c in record.release) or "–"),
     ]
-    if record.values:
-        spans = [_column(value.name, value.column, f"{value.type}:{value.low}..{value.high}") for value in record.values]
-        rows.append((label("values"), ", ".join(spans)))
-    if record.groups:
-        rows.append((label("groups"), ", ".join(_column(entry.name, entry.column) for entry in record.groups)))
     most = label("rows-per-key-bound", bound=record.max_rows_per_key, most=number_text(record.most_rows_per_key))
     return [
         *rows,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import get_args
 
 from psc.errors import UsageError
 from psc.texts import is_plain
@@ -58,13 +59,19 @@ def parse_on(texts: Sequence[str]) -> dict[str, str]:
         Our column by the dataset's key name, in the order given.
 
     Raises:
-        UsageError: one has another form, a name cannot be a key's, or comes twice.
+        UsageError: one has another form or a kind, a name cannot be a key's, or comes twice.
     """
+    from psc.types import KeyKind  # here, for it brings pydantic with it, which --help does not need
+
     found: dict[str, str] = {}
     for text in texts:
         name, equals, column = text.partition("=")
         if not equals:
             column = name
+        head, colon, kind = column.rpartition(":")
+        if colon and kind in get_args(KeyKind):  # as psc dataset add writes it
+            name = name if equals else head
+            raise UsageError("cli.key-has-kind", value=text, name=name, column=head)
         if not (name and column):
             raise UsageError("cli.option-form", option="--key", value=text, form="NAME=COLUMN", example="phone=mobile")
         _check_name("--key", name)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from psc.operations.results import CountResult, MatchResult, RunStats
     from psc.types import KeyKind
 
-__all__ = ["kinds_of_columns", "learned", "plan_shown", "result_shown"]
+__all__ = ["kinds_of_columns", "learned", "plan_shown", "refused_own_side", "result_shown"]
 
 _PREVIEW_ROWS = 10
 
@@ -32,7 +32,7 @@ def plan_shown(plan: Plan, own_name: str) -> list[RenderableType]:
     ]
     if plan.refusal is not None or plan.leakage is None or plan.estimate is None:
         rule = "–" if plan.refusal is None else plan.refusal.rule.value
-        return [facts([*rows, (label("refused-by"), rule)], title=label("plan"))]
+        return [facts([*rows, (label("own-side"), refused_own_side(plan)), (label("refused-by"), rule)], title=label("plan"))]
     estimate = plan.estimate
     left_out = sum(plan.rejected.values())
     released = ", ".join(f"{column.name} ({column.type}, {column.width_bytes} B)" for column in plan.released)
@@ -102,6 +102,20 @@ def kinds_of_columns(plan: Plan) -> dict[str, KeyKind]:
     return {columns[key.name]: key.kind for key in plan.keys}
 
 
+def refused_own_side(plan: Plan) -> str:
+    """Return the own table of a refused plan: its file, and its keys when they were counted."""
+    from pathlib import Path
+
+    source = plan.request.source
+    name = Path(source).name if isinstance(source, str | Path) else type(source).__name__
+    fields = {} if plan.refusal is None else plan.refusal.fields
+    if plan.own is not None:
+        return label("own-table-keys", file=name, keys=number_text(plan.own.keyed.key_count))
+    if fields.get("side") == "initiator" and isinstance(fields.get("size"), int):
+        return label("own-table-keys", file=name, keys=f"{fields['size']:,}")
+    return name
+
+
 def _own_side(plan: Plan, left_out: int) -> RenderableType:
     said = [label("plan-own", rows=number_text(plan.own_rows), keys=number_text(plan.own_keys), size=number_text(plan.own_size))]
     if left_out:
@@ -117,7 +131,8 @@ def _answer_rows(result: MatchResult | CountResult, plan: Plan) -> list[tuple[st
     from psc.operations.results import CountResult
 
     if isinstance(result, CountResult):
-        return [(label("common-keys"), number_text(result.count))]
+        common = label("of-own-keys", part=number_text(result.count), whole=number_text(plan.own_keys))
+        return [(label("common-keys"), common), *_left_out_rows(plan)]
     rows: list[tuple[str, RenderableType]] = [
         (label("rows-matched"), label("of", part=number_text(result.matched_rows), whole=number_text(plan.own_rows))),
         (label("keys-matched"), label("of", part=number_text(result.matched_keys), whole=number_text(plan.own_keys))),
@@ -126,9 +141,13 @@ def _answer_rows(result: MatchResult | CountResult, plan: Plan) -> list[tuple[st
         rows.append((label("result-rows"), number_text(result.table.num_rows)))
     if result.cut_keys:
         rows.append((label("keys-cut"), label("keys-cut-text", count=number_text(result.cut_keys), bound=plan.rows_per_key)))
-    if plan.rejected:
-        rows.append((label("rows-left-out"), f"{number_text(sum(plan.rejected.values()))} ({_counts(plan.rejected.items())})"))
-    return rows
+    return [*rows, *_left_out_rows(plan)]
+
+
+def _left_out_rows(plan: Plan) -> list[tuple[str, RenderableType]]:
+    if not plan.rejected:
+        return []
+    return [(label("rows-left-out"), f"{number_text(sum(plan.rejected.values()))} ({_counts(plan.rejected.items())})")]
 
 
 def _cost_rows(stats: RunStats) -> list[tuple[str, RenderableType]]:

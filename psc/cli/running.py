@@ -12,7 +12,7 @@ import typer
 
 from psc.cli.base import Cli, command, say
 from psc.cli.options import OnBad, OutputTo, parse_on, parse_target, parse_want
-from psc.cli.plans import kinds_of_columns, plan_shown, result_shown
+from psc.cli.plans import kinds_of_columns, plan_shown, refused_own_side, result_shown
 from psc.cli.progress import busy, watched
 from psc.cli.setup import check_new_file
 from psc.cli.show import label
@@ -203,6 +203,8 @@ def _run(cli: Cli, partner_name: str, request: Request, *, dry_run: bool, writte
         if dry_run:
             cli.answer(plan.to_dict(), *plan_shown(plan, node.name))
         if plan.refusal is not None:
+            if not dry_run:
+                cli.note(f"{label('own-side')}: {refused_own_side(plan)}")
             raise plan.refusal
         if dry_run:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -12,10 +13,10 @@ import typer
 
 from psc.cli.base import Cli, command, say
 from psc.cli.show import console, json_text, label
-from psc.errors import UsageError
+from psc.errors import ConnectError, UsageError
 
 if TYPE_CHECKING:
-    from psc.sdk.node import Answering, Serving
+    from psc.sdk.node import Answering, Node, Serving
 
 __all__ = ["register"]
 
@@ -51,7 +52,7 @@ def serve(
         logger = json_logger(sys.stderr, name="psc.serve")
         stop = _stop_signal(cli)
         if via is None:
-            serving = node.serve(listen, logger=logger)
+            serving = _listening(node, listen, logger)
             said = {"node": node.name, "listening": serving.address, "port": serving.port}
             _tell(cli, said, label("serving", name=node.name, address=serving.address))
             _until(stop, serving, drain)
@@ -59,6 +60,16 @@ def serve(
             answering = node.answer_via(via, logger=logger)
             _tell(cli, {"node": node.name, "answering_via": via}, label("answering", name=node.name, partner=via))
             _until(stop, answering, drain)
+
+
+def _listening(node: Node, listen: str | None, logger: logging.Logger) -> Serving:
+    try:
+        return node.serve(listen, logger=logger)
+    except ConnectError as error:
+        if error.code != "transport.cannot-listen":
+            raise
+        # The address is ours, and repeating does not free it: no partner that is not ready.
+        raise UsageError(error.code, **error.fields) from None
 
 
 def _check_listen(listen: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,10 @@ _ADDRESS = say(
 _ROTATE = say(
     "Make a new identity that the old one vouches for; partners must trust the new card",
     "生成新身份并由旧身份担保；合作方需重新信任新名片",
+)
+_FINGERPRINT = say(
+    "The fingerprint that the partner read out on the telephone; a card with another one is refused",
+    "对方在电话中读出的指纹；名片指纹不同则拒绝",
 )
 
 
@@ -72,8 +77,8 @@ def init(
             (label("node"), home.settings.name),
             (label("home"), str(home.path)),
             (label("fingerprint"), fingerprint(home.identity.public)),
-            (label("listen"), home.settings.listen),
-            (label("address"), home.settings.address or label("address-none")),
+            *([(label("listen"), home.settings.listen)] if home.settings.address else []),
+            (label("address"), home.settings.address or label("init-no-address")),
         ]
     cli.answer(document, facts(rows), wraps(label("init-next")))
 
@@ -96,6 +101,8 @@ def card(
         cli.note(label("card-rotated"))
     if output is None:
         typer.echo(signed.to_json(), nl=False)
+        if sys.stdout.isatty():
+            cli.note(label("card-to-file"))
         return
     write_text(output, signed.to_json())
     document = {
@@ -112,16 +119,17 @@ def trust(
     card_file: Annotated[
         Path, typer.Argument(metavar="CARD_FILE", help=say("The file that psc card made", "psc card 生成的文件"))
     ],
+    expected: Annotated[str | None, typer.Option("--fingerprint", metavar="TEXT", help=_FINGERPRINT)] = None,
 ) -> None:
     """Pin a partner."""
     from psc.node.trust import trust as pin
 
     with cli.home() as home:
-        pinned = pin(home, card_file)
+        pinned = pin(home, card_file, expected=expected)
     partner = pinned.partner
     rows = [*_partner_facts(partner), (label("change"), label(f"trust-{pinned.change}"))]
     shown = [facts(rows)]
-    advice = [wraps(label("trust-compare", name=partner.name))] if pinned.change == "new" else []
+    advice = [wraps(label("trust-compare", name=partner.name))] if pinned.change == "new" and expected is None else []
     cli.answer({"change": pinned.change, **_partner_document(partner)}, *shown, *advice)
 
 
@@ -174,16 +182,16 @@ def check_new_file(path: Path, *, force: bool) -> None:
     """Refuse an output file that could not be written, before any work is done.
 
     Raises:
-        UsageError: it exists and ``force`` is off.
-        StorageError: it is a folder, or its folder does not exist or cannot be written.
+        UsageError: it exists and ``force`` is off, it is a folder, or its folder does not exist.
+        StorageError: its folder cannot be written.
     """
     import tempfile
 
     folder = path.parent
     if path.is_dir():
-        raise StorageError("data.output-is-folder", file=str(path))
+        raise UsageError("data.output-is-folder", file=str(path))
     if not folder.is_dir():
-        raise StorageError("data.output-folder-missing", file=str(path), folder=str(folder))
+        raise UsageError("data.output-folder-missing", file=str(path), folder=str(folder))
     try:
         # Permissions alone do not tell: a mount may be read-only, full, or no place for files at all.
         with tempfile.TemporaryFile(dir=folder):

@@ -34,6 +34,7 @@ _CHUNK_BYTES = 4 << 20
 _ROW_BYTES_MAX = 8 << 20
 _GUESS_BYTES = 64 << 10
 _QUOTE, _LF, _CR = b'"\n\r'
+_OTHER_SEPARATORS = ((";", ";"), ("\t", "tab"), ("|", "|"), (",", ","), ("，", "，"))
 _BOM = b"\xef\xbb\xbf"
 _MAGIC = {
     b"PAR1": "Parquet",
@@ -68,6 +69,7 @@ def read_csv(ref: FileRef, columns: Sequence[str] | None) -> tuple[pa.Table, Par
     delimiter = "\t" if ref.format == "tsv" else ","
     with opened(ref) as stream:
         header = _read_header(ref, stream, delimiter)
+    _check_separator(ref, header.names, columns)
     wanted = choose_columns(header.names, columns, ref.name)
     if header.has_rows:
         quoted = _check_quotes(ref, len(header.names), delimiter)
@@ -79,6 +81,15 @@ def read_csv(ref: FileRef, columns: Sequence[str] | None) -> tuple[pa.Table, Par
         return _lines_of(ref, rows, delimiter)
 
     return table, Part(ref.name, table.num_rows, lines)
+
+
+def _check_separator(ref: FileRef, names: Sequence[str], columns: Sequence[str] | None) -> None:
+    """Refuse a header that is one name with separators of another dialect in it, unless that name was asked for."""
+    if len(names) != 1 or (columns is not None and names[0] in columns):
+        return
+    for mark, said in _OTHER_SEPARATORS:
+        if mark in names[0]:
+            raise DataError("data.csv-separator", file=ref.name, separator=said)
 
 
 def _parse(ref: FileRef, names: list[str], wanted: list[str], delimiter: str, quoted: bool) -> pa.Table:
@@ -215,7 +226,7 @@ def _guess_encoding(sample: bytes) -> str:
     try:
         codecs.getincrementaldecoder("gb18030")().decode(sample)  # the sample may end within a character
     except UnicodeDecodeError:
-        return "ISO-8859-1"
+        return ""  # any bytes at all are Latin-1 or its like: naming one would be no guess
     return "GB18030"
 
 

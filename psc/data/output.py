@@ -41,16 +41,16 @@ def check_output(path: str | os.PathLike[str]) -> Path:
         The path, with ``~`` expanded.
 
     Raises:
-        UsageError: the suffix names no format that is written.
-        StorageError: the folder is missing or not writable, or the path is a folder.
+        UsageError: the suffix names no format that is written, the path is a folder, or its folder is missing.
+        StorageError: the folder is not writable.
     """
     target = Path(path).expanduser()
     if target.suffix.lower() not in OUTPUT_SUFFIXES:
         raise UsageError("data.output-suffix", file=str(target), known=" ".join(OUTPUT_SUFFIXES))
     if target.is_dir():
-        raise StorageError("data.output-is-folder", file=str(target))
+        raise UsageError("data.output-is-folder", file=str(target))
     if not target.parent.is_dir():
-        raise StorageError("data.output-folder-missing", file=str(target), folder=str(target.parent))
+        raise UsageError("data.output-folder-missing", file=str(target), folder=str(target.parent))
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise StorageError("data.output-not-writable", file=str(target), folder=str(target.parent))
     return target
@@ -67,8 +67,8 @@ def write_table(table: pa.Table, path: str | os.PathLike[str]) -> Path:
         The path written.
 
     Raises:
-        UsageError: the suffix names no format that is written, or a column cannot stand in a CSV file.
-        StorageError: the disk is full, the folder is missing or not writable; nothing is left behind.
+        UsageError: the suffix names no format that is written, the folder is missing, or a column cannot stand in a CSV file.
+        StorageError: the disk is full, the folder is not writable or went away; nothing is left behind.
     """
     target = check_output(path)
     writer = _csv_writer(table, target) if target.suffix.lower() == ".csv" else _parquet_writer(table)

@@ -97,7 +97,8 @@ class SignedCard:
             chain = [_read_link(link) for link in _links(content.get("earlier", []))]
             card, signature, previous = _read_link({key: content[key] for key in content.keys() - {"earlier"}})
         except FormatError as error:
-            raise UsageError("node.card-malformed", file=file, where=error.where) from None
+            code = "node.card-not-json" if error.not_json else "node.card-malformed"
+            raise UsageError(code, file=file, where=error.where) from None
         earlier = tuple(SignedCard(*link) for link in chain)
         _check_chain((*chain, (card, signature, previous)), file)
         return cls(card, signature, previous, earlier)

@@ -19,16 +19,8 @@ from psc.errors import UsageError
 from psc.node.clock import now, timestamp
 from psc.node.fields import check_name
 from psc.node.home import Home
-from psc.node.records import (
-    ROWS_PER_KEY_MAX,
-    DatasetRecord,
-    KeyCount,
-    RegisteredGroup,
-    RegisteredKey,
-    RegisteredRelease,
-    RegisteredValue,
-)
-from psc.node.specs import parse_group, parse_key, parse_release, parse_value
+from psc.node.records import ROWS_PER_KEY_MAX, DatasetRecord, KeyCount, RegisteredKey, RegisteredRelease
+from psc.node.specs import parse_key, parse_release
 from psc.node.store import stored_document
 from psc.node.tables import LoadedDataset, Survey, read_dataset, survey
 
@@ -42,8 +34,6 @@ def add_dataset(
     source: str | os.PathLike[str],
     keys: Sequence[str],
     release: Sequence[str] = (),
-    values: Sequence[str] = (),
-    groups: Sequence[str] = (),
     max_rows_per_key: int = 1,
     on_bad: Literal["error", "skip"] = "error",
     rejects: str | os.PathLike[str] | None = None,
@@ -57,8 +47,6 @@ def add_dataset(
         source: a path or URL (CSV, Parquet, folder); it is read again for each run.
         keys: key columns as ``NAME=COLUMN:KIND`` (``psc.node.specs`` has every form); at least one.
         release: columns that an agreement may release, as ``NAME=COLUMN:text:WIDTH`` or ``NAME=COLUMN:TYPE``.
-        values: columns to compute with, as ``NAME=COLUMN:TYPE:LOW..HIGH``.
-        groups: columns to group by, as ``NAME=COLUMN``.
         max_rows_per_key: rows of one key that are released at most, 1 to 1024; a public number.
         on_bad: a bad key cell is an error, or its row is skipped.
         rejects: with ``skip``, a file that gets row and reason of every rejected row.
@@ -78,9 +66,8 @@ def add_dataset(
     before = find_dataset(home, name)
     if before is not None and not replace:
         raise UsageError("node.dataset-exists", name=name)
-    draft = _draft(
-        name, _absolute(source), _declared(keys, release, values, groups), max_rows_per_key, on_bad, home.settings.region, before
-    )
+    declared = _declared(keys, release)
+    draft = _draft(name, _absolute(source), declared, max_rows_per_key, on_bad, home.settings.region, before)
     record = _surveyed(draft, survey(draft, rejects=Path(rejects) if rejects is not None else None))
     with home.store.write() as db:
         if not replace and db.execute("SELECT 1 FROM datasets WHERE name = ?", (name,)).fetchone() is not None:
@@ -111,7 +98,7 @@ def get_dataset(home: Home, name: str) -> DatasetRecord:
     """
     record = find_dataset(home, name)
     if record is None:
-        known = ", ".join(known.name for known in list_datasets(home)) or "-"
+        known = ", ".join(known.name for known in list_datasets(home))
         raise UsageError("node.dataset-unknown", name=name, known=known)
     return record
 
@@ -151,12 +138,10 @@ def load_dataset(
     return read_dataset(get_dataset(home, name), keys=keys, release=release, rows_per_key=rows_per_key)
 
 
-_Declared = tuple[
-    tuple[RegisteredKey, ...], tuple[RegisteredRelease, ...], tuple[RegisteredValue, ...], tuple[RegisteredGroup, ...]
-]
+_Declared = tuple[tuple[RegisteredKey, ...], tuple[RegisteredRelease, ...]]
 
 
-def _declared(keys: Sequence[str], release: Sequence[str], values: Sequence[str], groups: Sequence[str]) -> _Declared:
+def _declared(keys: Sequence[str], release: Sequence[str]) -> _Declared:
     if not keys:
         raise UsageError("node.keys-missing")
     uses = [parse_key(spec) for spec in keys]
@@ -165,24 +150,14 @@ def _declared(keys: Sequence[str], release: Sequence[str], values: Sequence[str]
         RegisteredRelease(name=column.name, type=column.type, width_bytes=column.width_bytes, column=source)
         for column, source in (parse_release(spec) for spec in release)
     )
-    found_values = tuple(
-        RegisteredValue(name=label, column=column, type=kind, low=low, high=high)  # type: ignore[arg-type]
-        for label, column, kind, low, high in (parse_value(spec) for spec in values)
-    )
-    found_groups = tuple(RegisteredGroup(name=label, column=column) for label, column in (parse_group(spec) for spec in groups))
-    for what, entries, most in (
-        ("--key", found_keys, 4),
-        ("--release", found_release, 64),
-        ("--value", found_values, 64),
-        ("--group", found_groups, 64),
-    ):
+    for what, entries, most in (("--key", found_keys, 4), ("--release", found_release, 64)):
         names = [entry.name for entry in entries]
         if len(names) > most:
             raise UsageError("node.spec-many", option=what, limit=most)
         for label in names:
             if names.count(label) > 1:
                 raise UsageError("node.spec-twice", option=what, name=label)
-    return found_keys, found_release, found_values, found_groups
+    return found_keys, found_release
 
 
 def _draft(
@@ -200,8 +175,6 @@ def _draft(
         source=source,
         keys=declared[0],
         release=declared[1],
-        values=declared[2],
-        groups=declared[3],
         max_rows_per_key=max_rows_per_key,
         on_bad=on_bad,
         region=region,

@@ -14,10 +14,8 @@ __all__ = [
     "ROWS_PER_KEY_MAX",
     "DatasetRecord",
     "KeyCount",
-    "RegisteredGroup",
     "RegisteredKey",
     "RegisteredRelease",
-    "RegisteredValue",
 ]
 
 ROWS_PER_KEY_MAX = 1024
@@ -43,23 +41,6 @@ class RegisteredRelease(Document):
     column: Column
 
 
-class RegisteredValue(Document):
-    """A column to compute with: type and closed range."""
-
-    name: PlainName
-    type: Literal["int64", "float64"]
-    low: int | float
-    high: int | float
-    column: Column
-
-
-class RegisteredGroup(Document):
-    """A column to group by."""
-
-    name: PlainName
-    column: Column
-
-
 class KeyCount(Document):
     """How many distinct keys there are when these keys are used together, and how many rows lack one."""
 
@@ -78,8 +59,6 @@ class DatasetRecord(Document):
     source: str
     keys: Annotated[tuple[RegisteredKey, ...], Field(min_length=1, max_length=8)]
     release: Annotated[tuple[RegisteredRelease, ...], Field(max_length=64)] = ()
-    values: Annotated[tuple[RegisteredValue, ...], Field(max_length=64)] = ()
-    groups: Annotated[tuple[RegisteredGroup, ...], Field(max_length=64)] = ()
     max_rows_per_key: Annotated[int, Field(ge=1, le=ROWS_PER_KEY_MAX)]
     on_bad: Literal["error", "skip"]
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
@@ -121,12 +100,10 @@ class DatasetRecord(Document):
         """Every column of the source that is used, each once, in a fixed order."""
         used = [key.column for key in self.keys]
         used += [released.column for released in self.release]
-        used += [value.column for value in self.values]
-        used += [group.column for group in self.groups]
         return tuple(dict.fromkeys(used))
 
     def rules_text(self) -> str:
         """Return everything beside the cells that decides what the dataset is; part of its version."""
-        fields = ("keys", "release", "values", "groups", "max_rows_per_key", "on_bad", "region", "rules", "number_metadata")
+        fields = ("keys", "release", "max_rows_per_key", "on_bad", "region", "rules", "number_metadata")
         content = self.model_dump(mode="json")
         return canonical_json({field: content[field] for field in fields}).decode()

@@ -24,11 +24,12 @@ class FormatError(Exception):
 
     Args:
         where: the field, or a short name of what is wrong.
+        not_json: the file is not even JSON.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, not_json: bool = False) -> None:
         super().__init__(where)
-        self.where = where
+        self.where, self.not_json = where, not_json
 
 
 def dump(content: Mapping[str, object]) -> str:
@@ -52,7 +53,7 @@ def load_object(data: bytes, *, required: frozenset[str], optional: frozenset[st
     try:
         found = json.loads(data)
     except (ValueError, RecursionError):
-        raise FormatError("JSON") from None
+        raise FormatError("JSON", not_json=True) from None
     return _checked(found, required, optional, "document")
 
 

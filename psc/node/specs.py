@@ -5,14 +5,10 @@
     key      NAME=COLUMN:KIND          phone=mobile:phone          COLUMN may be left out when it is NAME: phone:phone
     release  NAME=COLUMN:text:WIDTH    status:text:16              WIDTH in UTF-8 bytes (a Chinese character takes three)
              NAME=COLUMN:TYPE          fee:int64                   int64, float64, bool, date
-    value    NAME=COLUMN:TYPE:LOW..HIGH    fee:int64:0..100000     int64, float64
-    group    NAME=COLUMN               city
 """
 
 from __future__ import annotations
 
-import math
-import re
 from typing import get_args
 
 from psc.data.keys import KeyUse
@@ -20,7 +16,7 @@ from psc.errors import UsageError
 from psc.texts import is_plain
 from psc.types import KeyKind, ReleasedColumn, ReleaseType
 
-__all__ = ["FIXED_WIDTHS", "RESERVED_NAMES", "parse_group", "parse_key", "parse_release", "parse_value"]
+__all__ = ["FIXED_WIDTHS", "RESERVED_NAMES", "parse_key", "parse_release"]
 
 FIXED_WIDTHS = {"int64": 8, "float64": 8, "bool": 1, "date": 4}
 """Bytes of the released types that have one width."""
@@ -31,11 +27,8 @@ RESERVED_NAMES = frozenset({"psc_row", "psc_rows_cut"})
 _NAME_MAX = 64
 _COLUMN_MAX = 1024
 _WIDTH_MAX = 1024
-_INT64_MAX = 2**63 - 1
 _KINDS: tuple[str, ...] = get_args(KeyKind)
 _TYPES: tuple[str, ...] = get_args(ReleaseType)
-_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
-_RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})", re.ASCII)
 
 
 def parse_key(spec: str) -> KeyUse:
@@ -79,51 +72,6 @@ def parse_release(spec: str) -> tuple[ReleasedColumn, str]:
     if name in RESERVED_NAMES:
         raise UsageError("node.spec-reserved", spec=spec, name=name)
     return ReleasedColumn(name=name, type=kind, width_bytes=width), column  # type: ignore[arg-type]  # just checked
-
-
-def parse_value(spec: str) -> tuple[str, str, str, int | float, int | float]:
-    """Return name, column, type, lowest and highest value of ``NAME=COLUMN:TYPE:LOW..HIGH``.
-
-    Raises:
-        UsageError: it has another form, the type is neither int64 nor float64, or the range is empty or not a range.
-    """
-    form = "NAME=COLUMN:int64:LOW..HIGH"
-    parts = spec.rsplit(":", 2)
-    if len(parts) != 3:
-        raise _wrong("--value", spec, form)
-    head, kind, span = parts
-    if kind not in ("int64", "float64"):
-        raise UsageError("node.spec-type", spec=spec, types="int64, float64")
-    found = _RANGE.fullmatch(span)
-    try:
-        low, high = (_number(text, kind) for text in found.groups()) if found else (1, 0)
-    except ValueError:
-        low, high = 1, 0
-    if low > high:
-        raise UsageError("node.spec-range", spec=spec)
-    name, column = _name_and_column("--value", spec, head, form)
-    return name, column, kind, low, high
-
-
-def parse_group(spec: str) -> tuple[str, str]:
-    """Return name and column of ``NAME=COLUMN`` or ``NAME``.
-
-    Raises:
-        UsageError: it has another form.
-    """
-    return _name_and_column("--group", spec, spec, "NAME=COLUMN")
-
-
-def _number(text: str, kind: str) -> int | float:
-    if kind == "int64":
-        value = int(text)
-        if abs(value) > _INT64_MAX:
-            raise ValueError
-        return value
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
 
 
 def _name_and_column(option: str, spec: str, head: str, form: str) -> tuple[str, str]:

@@ -125,7 +125,7 @@ def read_dataset(
     by_name = {column.name: column for column in record.release}
     for name in release:
         if name not in by_name:
-            raise UsageError("node.column-not-registered", name=name, dataset=record.name, known=", ".join(by_name) or "-")
+            raise UsageError("node.column-not-registered", name=name, dataset=record.name, known=", ".join(by_name))
     if record.rules != RULES_ID or record.number_metadata != metadata_hash(record.region):
         raise DataError("node.rules-changed", dataset=record.name)
     source = load(record.source, record.columns)

@@ -18,6 +18,7 @@ from psc.errors import AuthenticationError, UsageError
 from psc.node.cards import Card, SignedCard, card_from_file, card_from_store
 from psc.node.clock import now, parse_timestamp, timestamp
 from psc.node.home import Home
+from psc.node.identity import fingerprint
 
 __all__ = [
     "Partner",
@@ -79,7 +80,7 @@ def partner_named(home: Home, name: str) -> Partner:
     for party in known:
         if party.name == name:
             return party
-    raise UsageError("node.partner-unknown", name=name, known=", ".join(party.name for party in known) or "-")
+    raise UsageError("node.partner-unknown", name=name, known=", ".join(party.name for party in known))
 
 
 def party_of(home: Home, identity: str) -> Partner | None:
@@ -100,19 +101,24 @@ def known_identities(home: Home) -> Mapping[str, str]:
     return {identity: party.name for party in all_parties(home) for identity in party.identities}
 
 
-def trust(home: Home, card: Path | SignedCard) -> Trusted:
+def trust(home: Home, card: Path | SignedCard, *, expected: str | None = None) -> Trusted:
     """Pin a partner's card.
 
     Args:
         home: the node.
         card: the card's file, or the checked card.
+        expected: the fingerprint that the partner read out; blanks and case do not matter.
 
     Raises:
         UsageError: it is no card, is our own, is older than the pinned one, or its name is another partner's.
-        AuthenticationError: a signature does not verify, or a known partner's identity changed without its signature.
+        AuthenticationError: a signature does not verify, the fingerprint is not the expected one, or a known partner's
+            identity changed without its signature.
     """
     signed = card if isinstance(card, SignedCard) else card_from_file(card)
     new = signed.card
+    if expected is not None and "".join(expected.split()).lower() != "".join(new.fingerprint.split()):
+        said = " ".join(expected.split())
+        raise AuthenticationError("node.card-fingerprint-other", name=new.name, fingerprint=new.fingerprint, expected=said)
     with names_checked(new.name), home.store.write() as db:
         rows = {row[0]: row for row in db.execute("SELECT identity, party, own, current, card, name FROM cards")}
         if any(rows[identity][2] for identity in signed.identities if identity in rows):
@@ -125,7 +131,7 @@ def trust(home: Home, card: Path | SignedCard) -> Trusted:
             _check_tls_name(new, rows, owners)
             store_card(db, signed, party=owners.pop() if owners else None, own=False)
     found = party_of(home, new.identity)
-    assert found is not None  # noqa: S101  (just pinned)
+    assert found is not None  # noqa: S101 - just pinned
     return Trusted(found, change)
 
 
@@ -140,7 +146,8 @@ def _change(signed: SignedCard, rows: Mapping[str, _Row], owners: set[str]) -> L
             # The name is taken. If this is meant to be that partner, its identity changed and nobody vouches for it.
             if row[2]:
                 raise UsageError("node.name-own", name=new.name)
-            raise AuthenticationError("node.identity-changed", name=new.name, identity=new.fingerprint)
+            pinned_identity = fingerprint(row[0])
+            raise AuthenticationError("node.identity-changed", name=new.name, pinned=pinned_identity, identity=new.fingerprint)
     if not owners:
         return "new"
     pinned = card_from_store(current[next(iter(owners))][4])

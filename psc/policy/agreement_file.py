@@ -118,7 +118,8 @@ class SignedAgreement:
             signatures = texts_of(content["signatures"], "signatures")
             revocations = _read_revocations(content.get("revocations", {}))
         except FormatError as error:
-            raise AgreementError("policy.agreement-malformed", file=file, where=error.where) from None
+            code = "policy.agreement-not-json" if error.not_json else "policy.agreement-malformed"
+            raise AgreementError(code, file=file, where=error.where) from None
         _check(agreement, signatures, revocations, file)
         return cls(agreement, signatures, revocations)
 

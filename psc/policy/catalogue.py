@@ -152,7 +152,11 @@ def check_request(home: Home, identity: str, request: RunRequest, *, moment: dat
     views = tuple(stored.signed.view(request.dataset, stored.sequence) for stored in with_partner(home, party, ours=True))
     facts = None if record is None else _facts(record, [key.name for key in request.keys])
     state = AgreementState(partner_known=True, agreements=views, dataset=facts)
-    return decide(request, state, usage(home, party.party, request.dataset, moment=moment), moment)
+    decision = decide(request, state, usage(home, party.party, request.dataset, moment=moment), moment)
+    if isinstance(decision, Deny) and decision.rule is Rule.DATASET_NOT_GRANTED:
+        granted = (entry.dataset for entry in catalogue_for(home, identity, moment=moment).entries)
+        return Deny(decision.rule, {**decision.fields, "granted": ", ".join(dict.fromkeys(granted))})
+    return decision
 
 
 def decide_from_catalogue(catalogue: Catalogue, request: RunRequest, *, moment: datetime | None = None) -> Allow | Deny:
@@ -163,7 +167,9 @@ def decide_from_catalogue(catalogue: Catalogue, request: RunRequest, *, moment: 
     moment = moment or now()
     entries = catalogue.of(request.dataset)
     if not entries:
-        return Deny(Rule.DATASET_NOT_GRANTED, {"dataset": request.dataset}) if catalogue.entries else Deny(Rule.NO_AGREEMENT)
+        granted = ", ".join(dict.fromkeys(entry.dataset for entry in catalogue.entries))
+        fields = {"dataset": request.dataset, "granted": granted}
+        return Deny(Rule.DATASET_NOT_GRANTED, fields) if granted else Deny(Rule.NO_AGREEMENT)
     newest = entries[0]
     facts = DatasetFacts(
         version=newest.dataset_version,

@@ -5,7 +5,9 @@ responder's catalogue says, so a plan names the rule that would refuse before an
 
 Which agreement applies when several could: the newest (by ``created_at``, then order of arrival) that allows the run. So a
 newer document adds to what older ones allow; to take something back, revoke the older one. When none allows it, the rule
-that is named is the one of the agreement that passed the most rules, the newest of those.
+that is named is the one of the agreement that passed the most rules, the newest of those. What it says to be allowed is what
+all the agreements allow that this rule refused. One exception: when no agreement in force has the purpose, but one that was
+revoked, has expired or is not valid yet does, that is named, for it is what the reader has to act on.
 
 The order of the rules is fixed (``CHECKS``), from "who are you" to today's quota. ``result-too-small`` comes after the run,
 where the result is known: ``decide_result``.
@@ -166,6 +168,7 @@ class Deny:
 
 
 _QUOTAS = frozenset({Rule.RUNS_PER_DAY, Rule.ELEMENTS_PER_DAY})
+_OUT_OF_FORCE = frozenset({Rule.AGREEMENT_REVOKED, Rule.AGREEMENT_NOT_YET_VALID, Rule.AGREEMENT_EXPIRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +183,12 @@ class _Case:
 
     @property
     def terms(self) -> DatasetTerms:
-        assert self.view.terms is not None  # noqa: S101  (the first check of the list)
+        assert self.view.terms is not None  # noqa: S101 - the first check of the list
         return self.view.terms
 
     @property
     def facts(self) -> DatasetFacts:
-        assert self.dataset is not None  # noqa: S101  (the first check of the list)
+        assert self.dataset is not None  # noqa: S101 - the first check of the list
         return self.dataset
 
     @property
@@ -199,7 +202,7 @@ _Fields = dict[str, object]
 
 def _dataset_not_granted(case: _Case) -> _Fields | None:
     missing = case.view.terms is None or case.dataset is None
-    return {"dataset": case.request.dataset} if missing else None
+    return {"dataset": case.request.dataset, "granted": ""} if missing else None
 
 
 def _not_signed(case: _Case) -> _Fields | None:
@@ -240,7 +243,7 @@ def _key(case: _Case) -> _Fields | None:
     if case.request.keys and not refused and len(set(case.request.keys)) == len(case.request.keys):
         return None
     asked = ", ".join(f"{key.name}:{key.kind}" for key in refused or case.request.keys) or "-"
-    return {"keys": asked, "allowed": ", ".join(f"{key.name}:{key.kind}" for key in granted) or "-"}
+    return {"keys": asked, "allowed": ", ".join(f"{key.name}:{key.kind}" for key in granted)}
 
 
 def _column(case: _Case) -> _Fields | None:
@@ -251,7 +254,7 @@ def _column(case: _Case) -> _Fields | None:
     if not refused and len(set(case.request.release)) == len(case.request.release):
         return None
     columns = refused or [column.name for column in case.request.release]
-    return {"columns": ", ".join(columns), "allowed": ", ".join(column.name for column in granted) or "-"}
+    return {"columns": ", ".join(columns), "allowed": ", ".join(column.name for column in granted)}
 
 
 def _output(case: _Case) -> _Fields | None:
@@ -270,7 +273,7 @@ def _too_small(case: _Case) -> _Fields | None:
     least = case.limits.min_input
     for side, size in (("initiator", case.request.input_size), ("responder", case.facts.key_count)):
         if size < least:
-            return {"side": side, "min_input": least}
+            return {"side": side, "size": size, "min_input": least}
     return None
 
 
@@ -344,7 +347,7 @@ def decide(request: RunRequest, state: AgreementState, usage: Usage, now: dateti
             rows = min(case.terms.max_rows_per_key, case.facts.max_rows_per_key)
             return Allow(view.id, view.digest, case.terms, case.limits, rows)
         refusals.append((passed, refusal))
-    return max(refusals, key=lambda entry: entry[0])[1]
+    return _most_telling(request, list(zip(candidates, refusals, strict=True)))
 
 
 def decide_result(limits: RunLimits, common_keys: int) -> Deny | None:
@@ -360,6 +363,23 @@ def decide_result(limits: RunLimits, common_keys: int) -> Deny | None:
     if common_keys < limits.min_result:
         return Deny(Rule.RESULT_TOO_SMALL, {"min_result": limits.min_result})
     return None
+
+
+_Refused = tuple[AgreementView, tuple[int, Deny]]
+
+
+def _most_telling(request: RunRequest, refused: list[_Refused]) -> Deny:
+    """Return the refusal to name; ``refused`` has each agreement, the newest first, with the rules it passed."""
+    furthest = max(passed for _, (passed, _) in refused)
+    named = [deny for _, (passed, deny) in refused if passed == furthest]
+    if named[0].rule is Rule.PURPOSE_NOT_ALLOWED:
+        ended = [entry for view, entry in refused if entry[1].rule in _OUT_OF_FORCE and request.purpose in view.purpose]
+        if ended:
+            return max(ended, key=lambda entry: entry[0])[1]
+    if "allowed" not in named[0].fields:
+        return named[0]
+    allowed = [entry for deny in named for entry in str(deny.fields["allowed"]).split(", ") if entry]
+    return Deny(named[0].rule, {**named[0].fields, "allowed": ", ".join(dict.fromkeys(allowed))})
 
 
 def _hold(case: _Case) -> tuple[int, Deny | None]:

@@ -19,6 +19,7 @@ from psc.node.trust import partner_named
 from psc.policy.agreement import MIN_INPUT, MIN_RESULT, RUNS_PER_DAY, Agreement, DatasetTerms, Party
 from psc.policy.agreement_file import SignedAgreement
 from psc.policy.agreements import StoredAgreement, add
+from psc.protocols.padding import padded_size
 from psc.types import OperationName, OutputTo
 
 __all__ = ["VALID_FOR", "Offer", "propose"]
@@ -39,7 +40,8 @@ class Offer:
         keys: names of the keys to match on; None for all registered ones.
         max_rows_per_key: rows of one key that are released at most; None for the registered bound.
         min_input: least number of distinct keys of either side.
-        max_input: most distinct keys of the asking side; None for four times the dataset's keys, at least 2^20.
+        max_input: most distinct keys of the asking side, rounded up to a padded size; None for four times the dataset's
+            keys, at least 2^20.
         min_result: least number of common keys that is told.
         runs_per_day: accepted runs on a UTC day.
         elements_per_day: evaluated elements on a UTC day; None for no bound.
@@ -112,16 +114,19 @@ def _terms(home: Home, offer: Offer) -> DatasetTerms:
     keys = {key.name: key for key in record.key_columns}
     released = {column.name: column for column in record.released_columns}
     chosen = list(keys) if offer.keys is None else list(offer.keys)
-    for what, names, registered in (("key", chosen, list(keys)), ("release", offer.release, list(released))):
+    for what, names, registered in (("key", chosen, list(keys)), ("column", offer.release, list(released))):
         for name in names:
             if name not in registered:
-                known = ", ".join(registered) or "-"
-                raise AgreementError("policy.not-registered", what=what, name=name, dataset=record.name, known=known)
+                known = ", ".join(registered)
+                raise AgreementError(f"policy.{what}-not-registered", name=name, dataset=record.name, known=known)
+    if offer.release and "match" not in offer.operations:
+        columns, operations = ", ".join(offer.release), ", ".join(offer.operations)
+        raise AgreementError("policy.release-without-match", columns=columns, operations=operations)
     bound = record.max_rows_per_key if offer.max_rows_per_key is None else offer.max_rows_per_key
     if bound > record.max_rows_per_key:
         raise AgreementError("policy.rows-above-registered", dataset=record.name, value=bound, registered=record.max_rows_per_key)
     try:
-        return DatasetTerms(
+        terms = DatasetTerms(
             dataset=record.name,
             operations=tuple(offer.operations),
             keys=tuple(keys[name] for name in chosen),
@@ -136,6 +141,8 @@ def _terms(home: Home, offer: Offer) -> DatasetTerms:
         )
     except ValidationError as error:
         raise _contradiction(error) from None
+    # Sets are judged by their padded size, so a bound between two sizes would in truth be the lower of them.
+    return terms.model_copy(update={"max_input": padded_size(terms.max_input)})
 
 
 def _contradiction(error: ValidationError) -> AgreementError:

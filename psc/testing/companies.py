@@ -83,19 +83,28 @@ class Companies:
             self.psc(owner, "card", "--output", self.folder / f"{owner}.card")
             self.psc(other, "trust", self.folder / f"{owner}.card")
 
-    def grant(self, source: Path, key: str, release: Sequence[str] = (), *, options: Sequence[object] = ()) -> None:
+    def grant(
+        self,
+        source: Path,
+        key: str,
+        release: Sequence[str] = (),
+        *,
+        rows_per_key: int = 8,
+        options: Sequence[object] = (),
+    ) -> None:
         """Register the courier's ``parcels`` and grant match and count on it to the merchant.
 
         Args:
             source: the courier's file.
             key: as ``dataset add --key`` takes it.
             release: as ``dataset add --release`` takes them.
+            rows_per_key: rows of one key released at most.
             options: further options of ``agreement propose``.
         """
         add: list[object] = ["dataset", "add", "parcels", "--source", source, "--key", key, "--on-bad", "skip", "--replace"]
         for spec in release:
             add += ["--release", spec]
-        self.psc("courier", *add, "--max-rows-per-key", 8)
+        self.psc("courier", *add, "--max-rows-per-key", rows_per_key)
         words: list[object] = ["agreement", "propose", "--with", "merchant", "--dataset", "parcels"]
         words += ["--allow", "match,count", "--purpose", PURPOSE, "--sign", "--output-to", "receiver", "--output-to", "both"]
         if release:

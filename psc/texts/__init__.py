@@ -2,8 +2,9 @@
 
 Codes and JSON keys never change with the language; only what a person reads does. One module an area, so that a
 text stands beside its neighbours; ``lookup`` finds it. A text states what is wrong and where; its ``fix`` states what to do.
-Fields are filled in the notation of ``str.format``; both languages must use the same fields (a test proves it). What a field
-holds may come from a partner: it is made visible, so that it is one piece of one line (``psc.texts.visible``).
+Fields are filled in the notation of ``str.format``, with two forms more (``fill``); both languages must use the same fields
+(a test proves it). What a field holds may come from a partner: it is made visible, so that it is one piece of one line
+(``psc.texts.visible``).
 """
 
 from __future__ import annotations
@@ -51,12 +52,21 @@ class _Filler(string.Formatter):
     """``str.format`` with every field made visible; ``Lines`` are so already and keep their line ends."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec.startswith("?"):
+            one, _, many = format_spec[1:].partition("|")
+            return one if str(value) == "1" else many
+        if format_spec.startswith("|"):
+            return visible(str(value)) or format_spec[1:]
         said = format(value, format_spec)
         return said if isinstance(value, Lines) else visible(said)
 
 
 def fill(template: str, fields: Mapping[str, Any] | None = None) -> str:
-    """Return a text's template with its fields filled in; a field that is missing raises ``KeyError``."""
+    """Return a text's template with its fields filled in; a field that is missing raises ``KeyError``.
+
+    ``{known:|none yet}`` says what stands for an empty value; ``{count:?key|keys}`` is the first word when the value is 1,
+    else the second.
+    """
     return _Filler().vformat(template, (), fields or {})
 
 

@@ -4,7 +4,7 @@ from psc.texts._text import Text
 from psc.texts.cli_labels import LABELS
 
 _ERRORS: dict[str, Text] = {
-    "cli.usage": Text("{problem}.", "命令有误（{problem}）。", "See: {command}", "请参阅：{command}"),
+    "cli.usage": Text("{problem}", "命令有误：{problem}", "See: {command}", "请参阅：{command}"),
     "cli.bug": Text(
         "psc failed in a way that it should not have ({kind} at {where}).",
         "psc 出现了不应发生的故障（{kind}，位于 {where}）。",
@@ -43,6 +43,18 @@ _ERRORS: dict[str, Text] = {
         "For instance: {option} {example}",
         "例如：{option} {example}",
     ),
+    "cli.key-has-kind": Text(
+        "--key {value!r}: a run takes no kind; the dataset has it.",
+        "--key {value!r}：运行时不写类型；类型由数据集决定。",
+        "Write --key {name}={column}",
+        "请写 --key {name}={column}",
+    ),
+    "cli.until-past": Text(
+        "--until is in the past: {until}.",
+        "--until 已是过去的时间：{until}。",
+        "Name a day or a UTC time to come, as in --until 2101-12-31.",
+        "请写将来的日期或 UTC 时间，例如 --until 2101-12-31。",
+    ),
     "cli.name-wrong": Text(
         "{option} {name!r} cannot be a name: at most {limit} characters, none of them invisible.",
         "{option} {name!r} 不能用作名称：最多 {limit} 个字符，且不得含不可见字符。",
@@ -52,8 +64,8 @@ _ERRORS: dict[str, Text] = {
     "cli.operation-unknown": Text(
         "There is no operation {operation}; known: {known}.",
         "没有操作 {operation}；已知：{known}。",
-        "Mend --allow.",
-        "请更正 --allow。",
+        "For instance --allow match,count.",
+        "例如 --allow match,count。",
     ),
     "cli.output-twice": Text(
         "--output and --rejects both name {file}.",
@@ -174,16 +186,28 @@ _DOCTOR: dict[str, Text] = {
 
 _SENTENCES: dict[str, Text] = {
     "cli.init-next": Text(
-        "Next: psc card --output CARD_FILE, send the file to the partner, and pin the partner's: psc trust CARD_FILE.",
-        "下一步：psc card --output 名片文件，把文件发给合作方，并固定信任对方的名片：psc trust 名片文件。",
+        "Next: psc card --output CARD_FILE, and send the file to the partner. Telephone, read this fingerprint out and hear the "
+        'partner\'s; then pin its card: psc trust CARD_FILE --fingerprint "…".',
+        "下一步：psc card --output 名片文件，把文件发给合作方。打电话读出本方指纹并听取对方指纹，然后固定信任对方的名片："
+        "psc trust 名片文件 --fingerprint “…”。",
     ),
     "cli.card-rotated": Text(
         "The identity was replaced. Send this card to every partner; until they trust it they refuse this node.",
         "身份已更换。请把此名片发给每个合作方；在其信任新名片之前会拒绝本节点。",
     ),
     "cli.trust-compare": Text(
-        "Compare the fingerprint with {name} by telephone before the first run.",
-        "首次运行前，请通过电话与 {name} 核对指纹。",
+        "If you have not yet compared this fingerprint with {name} by telephone, do it now, before anything runs; next time: "
+        'psc trust CARD_FILE --fingerprint "…" pins only a card that has the fingerprint you were told.',
+        "若尚未通过电话与 {name} 核对此指纹，请在运行任何操作之前立即核对；下次可用：psc trust 名片文件 --fingerprint “…”，"
+        "只固定指纹与对方所读一致的名片。",
+    ),
+    "cli.card-to-file": Text(
+        "psc card --output CARD_FILE writes it to a file, to send to partners.",
+        "psc card --output 名片文件 可写入文件，以便发给合作方。",
+    ),
+    "cli.max-input-rounded": Text(
+        "--max-input {asked} was rounded up to {agreed}: sets are counted by their padded size.",
+        "--max-input {asked} 已向上取整为 {agreed}：集合按填充后的规模计算。",
     ),
     "cli.trust-new": Text("pinned for the first time", "首次固定信任"),
     "cli.trust-updated": Text("the same identity with a newer card", "身份不变，名片已更新"),

@@ -103,16 +103,22 @@ _FILES: dict[str, Text] = {
 
 _CSV: dict[str, Text] = {
     "data.not-utf8": Text(
-        "{file} is not UTF-8: line {line}, byte {byte} (it looks like {guess}).",
-        "{file} 不是 UTF-8 编码：第 {line} 行，第 {byte} 字节（看起来是 {guess}）。",
-        "Save it as 'CSV UTF-8', or run: iconv -f {guess} -t UTF-8 OLD.csv > NEW.csv",
-        "请另存为“CSV UTF-8”，或运行：iconv -f {guess} -t UTF-8 旧.csv > 新.csv",
+        "{file} is not UTF-8: line {line}, byte {byte} counted from the start of the file (encoding: perhaps {guess:|unknown}).",
+        "{file} 不是 UTF-8 编码：第 {line} 行，自文件开头起第 {byte} 字节（编码可能是：{guess:|未知}）。",
+        "Save it as 'CSV UTF-8', or run: iconv -f {guess:|ENCODING} -t UTF-8 OLD.csv > NEW.csv",
+        "请另存为“CSV UTF-8”，或运行：iconv -f {guess:|原编码} -t UTF-8 旧.csv > 新.csv",
     ),
     "data.not-csv": Text(
         "{file} is named as a CSV file but holds {kind} data.",
         "{file} 以 CSV 命名，内容却是 {kind}。",
         "Rename it to its format, or save it as 'CSV UTF-8'.",
         "请按实际格式改名，或另存为“CSV UTF-8”。",
+    ),
+    "data.csv-separator": Text(
+        "{file}: the header is one single name; the separator looks like {separator}.",
+        "{file}：表头只有一个列名；分隔符看起来是 {separator}。",
+        "Save it with commas between the fields, as 'CSV UTF-8'; a .tsv file has tabs.",
+        "请另存为以逗号分隔的“CSV UTF-8”；.tsv 文件用制表符。",
     ),
     "data.csv-ragged": Text(
         "{file}, line {line}: {found} fields where the header has {expected}.",
@@ -281,7 +287,10 @@ _KEYS: dict[str, Text] = {
 
 _CLASSES: dict[str, Text] = {
     "data.class.missing": Text("no value", "缺失"),
-    "data.class.invalid": Text("not valid for this kind", "不合规则"),
+    "data.class.invalid": Text(
+        "not valid for its kind; a phone: prefix or length is not assigned (number metadata of the region)",
+        "不符合该类型；电话：号段或长度未分配（按该地区的号码元数据）",
+    ),
     "data.class.extension": Text("number with an extension", "带分机号"),
     "data.class.masked": Text("digits are masked", "号码已打码"),
     "data.class.token": Text("expired or foreign token, no number", "已失效或他方的令牌，不是号码"),
@@ -302,12 +311,17 @@ _OUTPUT: dict[str, Text] = {
         "Use one of {known}.",
         "请使用 {known} 之一。",
     ),
-    "data.output-is-folder": Text("{file} is a folder.", "{file} 是文件夹。", "Name a file.", "请指定文件名。"),
+    "data.output-is-folder": Text(
+        "{file} is a folder.",
+        "{file} 是文件夹。",
+        "Name a file in it, such as {file}/matched.parquet.",
+        "请指定其中的文件，例如 {file}/matched.parquet。",
+    ),
     "data.output-folder-missing": Text(
         "{file} cannot be written: there is no folder {folder}.",
         "无法写出 {file}：没有文件夹 {folder}。",
-        "Create the folder, or choose another.",
-        "请创建该文件夹或另选位置。",
+        "Create it first: mkdir -p {folder}",
+        "请先创建：mkdir -p {folder}",
     ),
     "data.output-not-writable": Text(
         "{file} cannot be written: the folder {folder} may not be written to.",

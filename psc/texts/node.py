@@ -75,32 +75,32 @@ _SETTINGS: dict[str, Text] = {
     "node.settings-unreadable": Text(
         "The settings in {file} cannot be read: {problem}.",
         "无法读取 {file} 中的设置：{problem}。",
-        "Mend the file; it is TOML.",
-        "请修正该文件；其格式为 TOML。",
+        'Mend the file; it is TOML, a line such as name = "merchant".',
+        '请修正该文件；其格式为 TOML，例如一行 name = "merchant"。',
     ),
     "node.setting-unknown": Text(
         "There is no setting {name} ({place}).",
         "没有名为 {name} 的设置（{place}）。",
-        "Mend or remove it.",
-        "请更正或删除。",
+        "Remove it, or compare its name with docs/guides/deployment.md.",
+        "请删除，或对照 docs/guides/deployment.md 更正名称。",
     ),
     "node.setting-missing": Text(
         "The setting {name} is missing ({place}).",
         "缺少设置 {name}（{place}）。",
-        "Add it.",
-        "请补上。",
+        'Add it to node.toml, for instance: {name} = "…"',
+        '请在 node.toml 中补上，例如：{name} = "…"',
     ),
     "node.setting-wrong": Text(
         "The setting {name} is wrong ({place}): {problem}.",
         "设置 {name} 有误（{place}）：{problem}。",
-        "Mend it.",
-        "请更正。",
+        "Give it another value; docs/guides/deployment.md has an example of each setting.",
+        "请换一个值；docs/guides/deployment.md 中有各项设置的示例。",
     ),
     "node.name-wrong": Text(
         "{name!r} cannot be the name of a {what}: at most 64 letters or digits of any script, with . _ - inside.",
         "{name!r} 不能用作名称（{what}）：最多 64 个任意文字的字母或数字，中间可用 . _ -。",
-        "Choose another.",
-        "请换一个名称。",
+        "Choose another, such as courier-east.",
+        "请换一个名称，例如 courier-east。",
     ),
     "node.run-id-wrong": Text(
         "{run_id!r} is not a run id.", "{run_id!r} 不是运行编号。", "See psc runs list.", "请查看 psc runs list。"
@@ -198,14 +198,26 @@ _CARDS: dict[str, Text] = {
     "node.card-file-missing": Text(
         "There is no card file {file}.",
         "找不到名片文件 {file}。",
-        "Ask the partner for the output of psc card.",
-        "请向合作方索取 psc card 的输出。",
+        "Ask the partner for the file that psc card --output CARD_FILE writes.",
+        "请向合作方索取 psc card --output 名片文件 写出的文件。",
     ),
     "node.card-malformed": Text(
-        "{file} is not a card of psc, or its part {where} is wrong.",
-        "{file} 不是 psc 名片，或其中 {where} 有误。",
-        "Ask the partner for the output of psc card.",
-        "请向合作方索取 psc card 的输出。",
+        "{file} is not a card of psc: its part {where} is missing or wrong.",
+        "{file} 不是 psc 名片：其中 {where} 缺失或有误。",
+        "Ask the partner to write it again: psc card --output CARD_FILE.",
+        "请合作方重新写出：psc card --output 名片文件。",
+    ),
+    "node.card-not-json": Text(
+        "{file} is not a card of psc: it is not JSON.",
+        "{file} 不是 psc 名片：它不是 JSON。",
+        "Ask the partner to write it again: psc card --output CARD_FILE.",
+        "请合作方重新写出：psc card --output 名片文件。",
+    ),
+    "node.card-fingerprint-other": Text(
+        "The card of {name} has the fingerprint {fingerprint}, not {expected}; nothing was pinned.",
+        "{name} 的名片指纹是 {fingerprint}，而不是 {expected}；未固定任何内容。",
+        "Telephone the partner: the card was exchanged on its way, or the fingerprint was heard or typed wrongly.",
+        "请致电合作方：名片可能在途中被调换，或指纹听错、输错。",
     ),
     "node.card-signature-wrong": Text(
         "A signature in the card {file} is not by the identity {identity}.",
@@ -238,8 +250,8 @@ _CARDS: dict[str, Text] = {
         "其中一方须在 node.toml 中改名并发送新名片。",
     ),
     "node.identity-changed": Text(
-        "{name} is pinned with another identity than {identity}, and the old one did not sign this card.",
-        "{name} 已固定为其他身份，而非 {identity}，且旧身份没有签署这张名片。",
+        "{name} is pinned with the fingerprint {pinned}; this card has {identity}, and the old identity did not sign it.",
+        "{name} 已固定的指纹是 {pinned}；此名片的指纹是 {identity}，且旧身份没有签署它。",
         "Telephone the partner. A true rotation is made with psc card --rotate; another company must take another name.",
         "请致电合作方核对。真正的更换由 psc card --rotate 完成；若是另一家公司，须改用其他名称。",
     ),
@@ -257,13 +269,13 @@ _CARDS: dict[str, Text] = {
     ),
     "node.tls-name-taken": Text(
         "The card of {name} has the certificate name {tls_name}, which {other} has already; callers could not be told apart.",
-        "{name} 的名片使用证书名称 {tls_name}，而 {other} 已在使用；无法区分来电者。",
+        "{name} 的名片使用证书名称 {tls_name}，而 {other} 已在使用；无法区分请求方。",
         "Each partner needs a certificate name of its own.",
         "每个合作方需要各自的证书名称。",
     ),
     "node.partner-unknown": Text(
-        "There is no partner {name}; known: {known}.",
-        "没有名为 {name} 的合作方；已知：{known}。",
+        "There is no partner {name}; known: {known:|none yet}.",
+        "没有名为 {name} 的合作方；已知：{known:|尚无}。",
         "Pin its card: psc trust CARD_FILE.",
         "请固定其名片：psc trust 名片文件。",
     ),
@@ -271,31 +283,28 @@ _CARDS: dict[str, Text] = {
 
 _DATASETS: dict[str, Text] = {
     "node.spec-wrong": Text(
-        "{option} {spec!r} does not have the form {form}.", "{option} {spec!r} 的格式应为 {form}。", "Mend it.", "请更正。"
+        "{option} {spec!r} does not have the form {form}.",
+        "{option} {spec!r} 的格式应为 {form}。",
+        "For instance --key phone=mobile:phone, --release status:text:16, --release fee:int64.",
+        "例如 --key phone=mobile:phone、--release status:text:16、--release fee:int64。",
     ),
     "node.spec-kind": Text(
         "{kind!r} in --key {spec!r} is no kind of key; kinds: {kinds}.",
         "--key {spec!r} 中的 {kind!r} 不是键类型；可用：{kinds}。",
-        "Choose one of them.",
-        "请从中选择。",
+        "Choose one of them, as in --key phone=mobile:phone.",
+        "请从中选择，例如 --key phone=mobile:phone。",
     ),
     "node.spec-type": Text(
         "{spec!r} names no type that exists here; types: {types}.",
         "{spec!r} 中没有可用的类型；可用：{types}。",
-        "Choose one of them.",
-        "请从中选择。",
+        "Choose one of them, as in --release fee:int64.",
+        "请从中选择，例如 --release fee:int64。",
     ),
     "node.spec-width": Text(
         "--release {spec!r} needs a width in UTF-8 bytes, 1 to {limit}, as in status:text:16.",
         "--release {spec!r} 需要以 UTF-8 字节计的宽度（1 至 {limit}），例如 status:text:16。",
         "A Chinese character takes three bytes.",
         "一个汉字占三个字节。",
-    ),
-    "node.spec-range": Text(
-        "--value {spec!r} needs a range of its type, as in fee:int64:0..100000.",
-        "--value {spec!r} 需要与类型相符的范围，例如 fee:int64:0..100000。",
-        "The lower bound comes first.",
-        "下限在前。",
     ),
     "node.spec-not-plain": Text(
         "{option} {spec!r} has a control character or an invisible one in a name.",
@@ -310,7 +319,10 @@ _DATASETS: dict[str, Text] = {
         "请另取名称：名称={name}:类型。",
     ),
     "node.spec-twice": Text(
-        "{option} names {name} twice.", "{option} 中 {name} 出现两次。", "Give each its own name.", "请使用不同的名称。"
+        "{option} names {name} twice.",
+        "{option} 中 {name} 出现两次。",
+        "Give each its own name, as in state=status:text:16.",
+        "请使用不同的名称，例如 state=status:text:16。",
     ),
     "node.spec-many": Text(
         "{option} is given more than {limit} times.", "{option} 超过 {limit} 个。", "Leave some out.", "请减少数量。"
@@ -331,22 +343,22 @@ _DATASETS: dict[str, Text] = {
         "请用 --replace 替换，或换一个名称。",
     ),
     "node.dataset-unknown": Text(
-        "There is no dataset {name}; registered: {known}.",
-        "没有名为 {name} 的数据集；已登记：{known}。",
-        "Register it: psc dataset add.",
-        "请登记：psc dataset add。",
+        "There is no dataset {name}; registered: {known:|none yet}.",
+        "没有名为 {name} 的数据集；已登记：{known:|尚无}。",
+        "Register it: psc dataset add {name} --source FILE --key phone=COLUMN:phone.",
+        "请登记：psc dataset add {name} --source 文件 --key phone=列:phone。",
     ),
     "node.key-not-registered": Text(
-        "The dataset {dataset} has no key {name}; registered: {known}.",
-        "数据集 {dataset} 没有键 {name}；已登记：{known}。",
-        "Choose a registered key.",
-        "请选用已登记的键。",
+        "The dataset {dataset} has no key {name}; registered: {known:|none yet}.",
+        "数据集 {dataset} 没有键 {name}；已登记：{known:|尚无}。",
+        "Choose a registered key; psc dataset show {dataset} lists them.",
+        "请选用已登记的键；见 psc dataset show {dataset}。",
     ),
     "node.column-not-registered": Text(
-        "The dataset {dataset} has no releasable column {name}; registered: {known}.",
-        "数据集 {dataset} 没有可提供的列 {name}；已登记：{known}。",
-        "Choose a registered column.",
-        "请选用已登记的列。",
+        "The dataset {dataset} has no releasable column {name}; registered: {known:|none yet}.",
+        "数据集 {dataset} 没有可提供的列 {name}；已登记：{known:|尚无}。",
+        "Choose a registered column; psc dataset show {dataset} lists them.",
+        "请选用已登记的列；见 psc dataset show {dataset}。",
     ),
     "node.source-changed": Text(
         "The source {source} of the dataset {dataset} changed since it was registered.",

@@ -4,13 +4,22 @@ from psc.texts._text import Text
 
 _AGREEMENTS: dict[str, Text] = {
     "policy.agreement-file-missing": Text(
-        "There is no agreement file {file}.", "找不到协议文件 {file}。", "Check the path.", "请检查路径。"
+        "There is no agreement file {file}.",
+        "找不到协议文件 {file}。",
+        "Check the path; the owner of the data writes the file: psc agreement show ID --output FILE.",
+        "请检查路径；文件由数据所有方写出：psc agreement show 编号 --output 文件。",
     ),
     "policy.agreement-malformed": Text(
-        "{file} is not an agreement of psc, or its part {where} is wrong.",
-        "{file} 不是 psc 协议，或其中 {where} 有误。",
-        "Ask the partner to export it again: psc agreement show ID.",
-        "请合作方重新导出：psc agreement show 编号。",
+        "{file} is not an agreement of psc: its part {where} is missing or wrong.",
+        "{file} 不是 psc 授权协议：其中 {where} 缺失或有误。",
+        "Ask the partner to write the file again: psc agreement show ID --output FILE.",
+        "请合作方重新写出文件：psc agreement show 编号 --output 文件。",
+    ),
+    "policy.agreement-not-json": Text(
+        "{file} is not an agreement of psc: it is not JSON.",
+        "{file} 不是 psc 授权协议：它不是 JSON。",
+        "Ask the partner to write the file again: psc agreement show ID --output FILE.",
+        "请合作方重新写出文件：psc agreement show 编号 --output 文件。",
     ),
     "policy.agreement-signature-wrong": Text(
         "In the agreement {file} the signature of {name} is wrong.",
@@ -75,11 +84,23 @@ _AGREEMENTS: dict[str, Text] = {
         "Ask the owner to sign it: psc agreement sign ID.",
         "请所有方签署：psc agreement sign 编号。",
     ),
-    "policy.not-registered": Text(
-        "The dataset {dataset} has no {what} {name}; registered: {known}.",
-        "数据集 {dataset} 没有 {name}（{what}）；已登记：{known}。",
-        "Choose a registered one, or register the dataset with it: psc dataset add.",
-        "请选用已登记的，或重新登记数据集：psc dataset add。",
+    "policy.key-not-registered": Text(
+        "The dataset {dataset} has no key {name}; registered: {known:|none yet}.",
+        "数据集 {dataset} 没有键 {name}；已登记：{known:|尚无}。",
+        "Name a registered key, or register the dataset with it: psc dataset add {dataset} --replace --key {name}=COLUMN:KIND.",
+        "请选用已登记的键，或重新登记数据集：psc dataset add {dataset} --replace --key {name}=列:类型。",
+    ),
+    "policy.column-not-registered": Text(
+        "The dataset {dataset} has no releasable column {name}; registered: {known:|none yet}.",
+        "数据集 {dataset} 没有可提供的列 {name}；已登记：{known:|尚无}。",
+        "Name a registered column, or register the dataset with it: psc dataset add {dataset} --replace --release {name}:TYPE.",
+        "请选用已登记的列，或重新登记数据集：psc dataset add {dataset} --replace --release {name}:类型。",
+    ),
+    "policy.release-without-match": Text(
+        "The columns {columns} cannot be released by {operations}: only match returns columns.",
+        "{operations} 不能提供列 {columns}：只有 match 会返回列。",
+        "Allow match too (--allow match,count), or leave --release out.",
+        "请同时允许 match（--allow match,count），或去掉 --release。",
     ),
     "policy.rows-above-registered": Text(
         "{value} rows per key are more than the {registered} that {dataset} is registered with.",
@@ -88,7 +109,10 @@ _AGREEMENTS: dict[str, Text] = {
         "请减少行数，或以更大的 --max-rows-per-key 登记数据集。",
     ),
     "policy.terms-wrong": Text(
-        "The terms do not fit together at {where}: {problem}.", "条款在 {where} 处有误：{problem}。", "Mend them.", "请更正。"
+        "The terms do not fit together at {where}: {problem}.",
+        "条款在 {where} 处有误：{problem}。",
+        "Change the option of psc agreement propose that sets it, for instance --min-input 1000 --max-input 100000.",
+        "请修改设置它的 psc agreement propose 选项，例如 --min-input 1000 --max-input 100000。",
     ),
 }
 
@@ -136,16 +160,16 @@ _RULES: dict[str, Text] = {
         "请重新制定计划并查看条款。",
     ),
     "policy.denied-purpose-not-allowed": Text(
-        "The purpose {purpose} is not agreed; agreed: {allowed}.",
-        "用途 {purpose} 未经约定；已约定：{allowed}。",
+        "The purpose {purpose} is not agreed; agreed: {allowed:|nothing}.",
+        "用途 {purpose} 未经约定；已约定：{allowed:|无}。",
         "Name an agreed purpose, or agree on this one.",
         "请使用已约定的用途，或就此用途达成协议。",
     ),
     "policy.denied-dataset-not-granted": Text(
         "No agreement grants the dataset {dataset}.",
-        "没有协议授权数据集 {dataset}。",
-        "The catalogue lists what is granted; ask the owner to propose it.",
-        "目录列出已授权的内容；请所有方提议。",
+        "没有授权协议授予数据集 {dataset}。",
+        "Granted: {granted:|see psc doctor PARTNER}. For another, ask the owner of the data to propose an agreement.",
+        "已授权：{granted:|见 psc doctor 合作方}。如需其他数据集，请数据所有方提议。",
     ),
     "policy.denied-dataset-changed": Text(
         "The dataset {dataset} has another version than the plan showed.",
@@ -154,32 +178,33 @@ _RULES: dict[str, Text] = {
         "请重新制定计划。",
     ),
     "policy.denied-operation-not-allowed": Text(
-        "{operation} on {dataset} is not agreed; agreed: {allowed}.",
-        "未约定对 {dataset} 执行 {operation}；已约定：{allowed}。",
+        "{operation} on {dataset} is not agreed; agreed: {allowed:|nothing}.",
+        "未约定对 {dataset} 执行 {operation}；已约定：{allowed:|无}。",
         "Use an agreed operation, or agree on this one.",
         "请使用已约定的操作，或就此达成协议。",
     ),
     "policy.denied-key-not-granted": Text(
-        "Matching on {keys} is not agreed; agreed: {allowed}.",
-        "未约定以 {keys} 匹配；已约定：{allowed}。",
-        "Use agreed keys, each once.",
-        "请使用已约定的键，每个一次。",
+        "Matching on {keys} is not agreed; agreed: {allowed:|nothing}.",
+        "未约定以 {keys} 匹配；已约定：{allowed:|无}。",
+        "Write --key NAME=COLUMN, each agreed key once: its name as above, without its kind, and the own column; for instance "
+        "--key phone=COLUMN.",
+        "请写 --key 名称=列，每个已约定的键一次：用上述名称（不带类型）和本方的列；例如 --key phone=列。",
     ),
     "policy.denied-column-not-released": Text(
-        "Releasing {columns} is not agreed for this operation; agreed: {allowed}.",
-        "未约定在此操作中提供 {columns}；已约定：{allowed}。",
+        "Releasing {columns} is not agreed for this operation; agreed: {allowed:|nothing}.",
+        "未约定在此操作中提供 {columns}；已约定：{allowed:|无}。",
         "Want agreed columns, each once.",
         "请只索取已约定的列，每列一次。",
     ),
     "policy.denied-output-not-allowed": Text(
-        "Output to {output_to} is not agreed; agreed: {allowed}.",
-        "未约定把结果给 {output_to}；已约定：{allowed}。",
+        "Output to {output_to} is not agreed; agreed: {allowed:|nothing}.",
+        "未约定把结果给 {output_to}；已约定：{allowed:|无}。",
         "Ask for an agreed output.",
         "请使用已约定的输出方式。",
     ),
     "policy.denied-input-too-small": Text(
-        "The {side} has fewer distinct keys than the agreed minimum of {min_input}.",
-        "{side} 一方的不同键少于约定的最小值 {min_input}。",
+        "The {side}'s {size} distinct {size:?key is|keys are} fewer than the agreed minimum of {min_input}.",
+        "{side} 一方有 {size} 个不同键，少于约定的最小值 {min_input}。",
         "Small sets tell too much about single people. Ask with more rows, or agree on a lower minimum.",
         "过小的集合会暴露个人信息。请使用更多行，或约定更低的最小值。",
     ),
@@ -211,10 +236,16 @@ _RULES: dict[str, Text] = {
 
 _RECEIPTS: dict[str, Text] = {
     "audit.receipt-malformed": Text(
-        "{file} is not a receipt of psc, or its part {where} is wrong.",
-        "{file} 不是 psc 回执，或其中 {where} 有误。",
-        "Export it again: psc runs export RUN.",
-        "请重新导出：psc runs export 运行编号。",
+        "{file} is not a receipt of psc: its part {where} is missing or wrong.",
+        "{file} 不是 psc 回执：其中 {where} 缺失或有误。",
+        "Export it again: psc runs export RUN --receipt FILE.",
+        "请重新导出：psc runs export 运行编号 --receipt 文件。",
+    ),
+    "audit.receipt-not-json": Text(
+        "{file} is not a receipt of psc: it is not JSON.",
+        "{file} 不是 psc 回执：它不是 JSON。",
+        "Export it again: psc runs export RUN --receipt FILE.",
+        "请重新导出：psc runs export 运行编号 --receipt 文件。",
     ),
     "audit.receipt-signature-wrong": Text(
         "The receipt of run {run_id} does not verify: the signature of the {side} {name} is wrong.",

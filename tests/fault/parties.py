@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -351,27 +350,3 @@ def befriend(folder: Path, *nodes: psc.Node) -> None:
         for other in nodes:
             if other is not owner:
                 other.trust(card)
-
-
-def in_thread(work: Callable[[], Any]) -> Callable[..., Any]:
-    """Start ``work``; the function returned waits for it and returns its value or raises what it raised."""
-    result: list[Any] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(work())
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-
-    def wait(seconds: float = 60.0) -> Any:
-        thread.join(seconds)
-        assert not thread.is_alive(), "still running"
-        if failure:
-            raise failure[0]
-        return result[0]
-
-    return wait

@@ -77,7 +77,7 @@ def check_log(pair: Parties, before: int, code: str) -> None:
     """Assert that the server told its owner, by a code and nothing else, why it refused."""
     event = until(lambda: next((e for e in pair.log[before:] if e["event"] == "session.refused"), None), "the log line")
     assert event["code"] == code
-    assert set(event) <= {"time", "level", "event", "code", "partner", "session", "rule"}
+    assert set(event) <= {"time", "level", "event", "code", "partner", "run", "session", "rule"}
 
 
 # --- malformed ---------------------------------------------------------------------------------------------------------------

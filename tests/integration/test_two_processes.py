@@ -81,7 +81,7 @@ BAD = [
     ("unreadable file", ["--input", "no-such-file.csv"], 3),
     ("unknown purpose", ["--purpose", "marketing"], 4),
     ("column not granted", ["--want", "fee"], 4),
-    ("output folder missing", ["--output", "nowhere/out.csv"], 9),
+    ("output folder missing", ["--output", "nowhere/out.csv"], 2),
     ("no such option", ["--frobnicate"], 2),
 ]
 

@@ -47,12 +47,29 @@ def test_every_limit_reaches_the_document(psc: Psc) -> None:
     dates = "--from 2026-01-01 --until 2030-12-31"
     document = psc(f"{PROPOSE} --release status --key phone --output-to both {limits} {dates} --sign --json").json()
     terms = document["agreement"]["datasets"][0]
-    assert (terms["min_input"], terms["max_input"], terms["min_result"]) == (5, 500, 3)
+    assert (terms["min_input"], terms["max_input"], terms["min_result"]) == (5, 512, 3)
     assert (terms["runs_per_day"], terms["elements_per_day"], terms["max_rows_per_key"]) == (7, 900, 1)
     assert terms["outputs"] == ["receiver", "both"]
     assert document["agreement"]["valid_from"] == "2026-01-01T00:00:00Z"
     assert document["agreement"]["valid_until"] == "2030-12-31T23:59:59Z"
     assert document["state"] == "granted"
+
+
+@pytest.mark.usefixtures("_registered")
+def test_a_most_input_between_two_padded_sizes_is_rounded_and_said(psc: Psc) -> None:
+    done = psc(f"{PROPOSE} --max-input 100000")
+    assert "102,400" in done.out
+    assert "rounded up to 102,400" in done.err
+    assert "rounded" not in psc(f"{PROPOSE} --max-input 102400").err
+    assert "rounded" not in psc(PROPOSE).err
+
+
+@pytest.mark.usefixtures("_registered")
+def test_an_agreement_shows_its_id_and_its_digest(psc: Psc) -> None:
+    found = psc(f"{PROPOSE} --sign --json").json()
+    shown = psc(f"agreement show {found['agreement']['id']} --home c").out
+    assert found["agreement"]["id"] in shown
+    assert found["digest"] in shown
 
 
 @pytest.mark.usefixtures("_registered")
@@ -62,14 +79,16 @@ def test_every_limit_reaches_the_document(psc: Psc) -> None:
         (PROPOSE.replace("match,count", "match,steal"), "cli.operation-unknown", 2),
         (PROPOSE.replace("merchant", "nobody"), "node.partner-unknown", 2),
         (PROPOSE.replace("parcels", "nothing"), "node.dataset-unknown", 2),
-        (f"{PROPOSE} --release fee", "policy.not-registered", 4),
-        (f"{PROPOSE} --key mail", "policy.not-registered", 4),
+        (f"{PROPOSE} --release fee", "policy.column-not-registered", 4),
+        (f"{PROPOSE} --key mail", "policy.key-not-registered", 4),
+        (PROPOSE.replace("match,count", "count") + " --release status", "policy.release-without-match", 4),
         (f"{PROPOSE} --max-rows-per-key 9", "policy.rows-above-registered", 4),
         (f"{PROPOSE} --min-input 9 --max-input 8", "policy.terms-wrong", 4),
         (f"{PROPOSE} --from tomorrow", "node.time-wrong", 2),
-        (f"{PROPOSE} --from 2026-01-02 --until 2026-01-01", "policy.terms-wrong", 4),
+        (f"{PROPOSE} --from 2101-01-02 --until 2101-01-01", "policy.terms-wrong", 4),
+        (f"{PROPOSE} --until 2026-01-01", "cli.until-past", 2),
         (f"{PROPOSE} --output junk", "cli.output-exists", 2),
-        ("agreement import junk --home m", "policy.agreement-malformed", 4),
+        ("agreement import junk --home m", "policy.agreement-not-json", 4),
         ("agreement import missing --home m", "policy.agreement-file-missing", 2),
         ("agreement show 0000 --home c", "policy.agreement-unknown", 2),
         ("agreement sign 0000 --home c", "policy.agreement-unknown", 2),

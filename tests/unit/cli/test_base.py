@@ -86,7 +86,67 @@ def test_an_error_without_a_text_still_shows_its_code(psc: Psc, monkeypatch: pyt
 
     monkeypatch.setattr("psc.node.home.Home.open", fail)
     assert "no.such-text" in psc("partners").err
-    assert psc("partners --json").error()["message"] == "no.such-text"
+    error = psc("partners --json").error()
+    assert (error["message"], error["fields"]) == ('no.such-text {"thing": 1}', {"thing": 1})
+
+
+class _BrokenTexts:
+    """A catalogue that fails whatever it is asked."""
+
+    def __init__(self, failure: Exception) -> None:
+        self.failure = failure
+
+    def __call__(self, *_: object, **__: object) -> object:
+        raise self.failure
+
+
+FAILURES = [KeyError("x"), ImportError("no area"), SyntaxError("a typing error in the catalogue"), TypeError("x"), OSError("x")]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_a_broken_catalogue_hides_no_error(psc: Psc, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+    monkeypatch.setattr("psc.texts.all_texts", _BrokenTexts(failure))
+    done = psc("partners --home nowhere")
+    assert (done.code, done.out) == (2, "")
+    assert "[node.home-missing]" in done.err
+    assert "nowhere" in done.err
+    error = psc("partners --home nowhere --json").error()
+    assert error["code"] == "node.home-missing"
+    assert error["fields"]["path"].endswith("nowhere")
+    assert psc("nonsense").code == 2  # the boundary's own errors too
+    monkeypatch.setattr("psc.node.home.Home.open", bug)
+    done = psc("partners")
+    assert (done.code, done.out) == (1, "")
+    assert "[cli.bug]" in done.err
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_an_error_shows_itself_without_its_text(monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
+    from psc.errors import UsageError
+
+    monkeypatch.setattr("psc.texts.all_texts", _BrokenTexts(failure))
+    assert str(UsageError("node.home-missing", path="x")) == "node.home-missing"
+
+
+def test_an_error_of_a_run_names_the_run_once(psc: Psc, monkeypatch: pytest.MonkeyPatch) -> None:
+    from psc.errors import AuditError, CancelledError, PscError
+
+    def raising(error: PscError) -> None:
+        def fail(*_: object) -> None:
+            error.of_run("20261121T170000Z-abcd")
+            raise error
+
+        monkeypatch.setattr("psc.node.home.Home.open", fail)
+
+    raising(CancelledError("operations.cancelled"))
+    assert psc("partners").err.splitlines()[-1] == "  run 20261121T170000Z-abcd"
+    assert psc("partners --json").error()["fields"] == {"run_id": "20261121T170000Z-abcd"}
+    raising(AuditError("audit.receipt-signature-wrong", side="initiator", name="merchant"))
+    assert psc("partners").err.count("20261121T170000Z-abcd") == 1  # its sentence names the run
+
+
+def test_a_question_mark_ends_a_sentence(psc: Psc) -> None:
+    assert "Did you mean 'match'?  [cli.usage]" in psc("mach").err
 
 
 def test_home_json_and_verbose_stand_before_or_after_the_command(psc: Psc, homes: tuple[Home, Home]) -> None:

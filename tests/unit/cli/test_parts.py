@@ -39,6 +39,12 @@ def test_targets_and_keys() -> None:
     for keys in (["=x"], ["x="], [""], ["a", "a=b"], ["x" * 65], ["a\nb=c"]):
         with pytest.raises(UsageError):
             parse_on(keys)
+    for typed, wanted in (("phone=mobile:phone", "phone=mobile"), ("mobile:phone", "mobile=mobile"), ("a=x:y:text", "a=x:y")):
+        with pytest.raises(UsageError) as caught:
+            parse_on([typed])
+        assert caught.value.code == "cli.key-has-kind"
+        assert str(caught.value).endswith(f"Write --key {wanted}")
+    assert parse_on(["a=x:y"]) == {"a": "x:y"}
 
 
 @pytest.mark.parametrize(

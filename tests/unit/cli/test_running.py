@@ -118,7 +118,15 @@ def test_count_gives_the_number_alone(psc: Psc, line: str) -> None:
     assert document.keys() == {"operation", "run_id", "partner", "dataset", "purpose", "count", "rejected", "leakage", "stats"}
     shown = psc(f"count {line}")
     assert "****" not in shown.out
-    assert f"common keys   {SHARED}" in shown.out
+    assert f"common keys   {SHARED} of {ROWS} own keys" in shown.out
+    assert "left out" not in shown.out
+
+
+def test_count_shows_the_rows_that_were_left_out(psc: Psc, line: str, orders: Path) -> None:
+    orders.write_text(orders.read_text(encoding="utf-8") + "O999,95338,深圳\n", encoding="utf-8")
+    shown = psc(f"count {line} --on-bad skip").out
+    assert "own rows left out" in shown
+    assert "1 (service 1)" in shown
 
 
 def test_a_dry_run_moves_nothing(psc: Psc, line: str, pair: NodePair) -> None:
@@ -140,6 +148,34 @@ def test_a_refused_dry_run_prints_the_plan_and_exits_4(psc: Psc, line: str) -> N
     assert json.loads(done.err)["error"]["fields"]["rule"] == "input-too-small"
     shown = psc(f"match {line.replace('parcels', 'strict')} --dry-run")
     assert (shown.code, "input-too-small" in shown.out) == (4, True)
+    assert re.search(r"own table +orders\.csv", shown.out)
+
+
+@pytest.mark.parametrize(("keys", "said"), [(0, "0 distinct keys"), (1, "1 distinct key"), (1200, "1,200 distinct keys")])
+def test_a_refused_plan_names_the_own_table_and_its_keys(keys: int, said: str) -> None:
+    refusal = Deny(Rule.INPUT_TOO_SMALL, {"side": "initiator", "size": keys, "min_input": 2000}).error()
+    request = Count("data/orders.csv", on={"phone": "mobile"}, dataset="parcels", purpose=PURPOSE)
+    assert refused_own_side(Plan(request, "courier", refusal)) == f"orders.csv, {said}"
+    assert f"The initiator's {keys} distinct {'key is' if keys == 1 else 'keys are'} fewer" in str(refusal)
+
+
+def test_a_refusal_names_the_own_table_on_stderr(psc: Psc, line: str) -> None:
+    done = psc(f"count {line.replace('parcels', 'strict')}")
+    assert (done.code, done.out) == (4, "")
+    assert done.err.startswith("own table: orders.csv\nError: ")
+
+
+def test_a_dataset_that_is_not_granted_names_those_that_are(psc: Psc, line: str) -> None:
+    assert "Granted: " in psc(f"count {line.replace('parcels', 'parcel')}").err
+    assert "parcels" in psc(f"count {line.replace('parcels', 'parcel')} --json").error()["fields"]["granted"].split(", ")
+
+
+@pytest.mark.parametrize("key", ["tel=手机", "手机"])
+def test_a_key_that_the_dataset_has_not_says_how_to_write_it(psc: Psc, line: str, key: str) -> None:
+    error = psc(f"count {line.replace('phone=手机', key)} --json").error()
+    assert error["code"] == "policy.denied-key-not-granted"
+    assert "--key phone=COLUMN" in error["message"]
+    assert "text" not in error["message"]
 
 
 def test_output_to_both_is_delivered_and_exported(psc: Psc, line: str, pair: NodePair, tmp_path: Path) -> None:
@@ -206,7 +242,7 @@ def test_skip_counts_bad_rows_and_lists_them(psc: Psc, line: str, orders: Path, 
         (("orders.csv", "empty.csv"), "data.file-empty", 3),
         ((PURPOSE, f"{PURPOSE} --output x.txt"), "data.output-suffix", 2),
         ((PURPOSE, f"{PURPOSE} --output exists.csv"), "cli.output-exists", 2),
-        ((PURPOSE, f"{PURPOSE} --output no/x.csv"), "data.output-folder-missing", 9),
+        ((PURPOSE, f"{PURPOSE} --output no/x.csv"), "data.output-folder-missing", 2),
         ((PURPOSE, f"{PURPOSE} --output orders.csv --force"), "cli.output-is-input", 2),
         ((PURPOSE, f"{PURPOSE} --output x.csv --rejects x.csv"), "cli.output-twice", 2),
         ((PURPOSE, f"{PURPOSE} --unmask"), "cli.output-needed", 2),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,13 @@ def test_it_tells_its_port_and_stops_when_asked(homes: tuple[Home, Home], number
     events = [json.loads(line)["event"] for line in log.splitlines()]
     assert events[0] == "server.started"
     assert events[-1] == "server.stopped"
+
+
+def test_an_own_port_that_is_taken_is_no_partner_that_is_not_ready(psc: Psc, homes: tuple[Home, Home]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        line = f"serve --home c --listen 127.0.0.1:{taken.getsockname()[1]}"
+        error = psc(line + " --json").error()
+    assert (error["code"], error["exit_code"]) == ("transport.cannot-listen", 2)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from psc.node.home import Home
+from psc.node.identity import fingerprint
 
 from .conftest import Psc
 
@@ -53,6 +54,42 @@ def test_an_unvouched_identity_is_refused(psc: Psc, homes: tuple[Home, Home], tm
     assert psc("card --home other --output other.card").code == 0
     error = psc("trust other.card --home m --json").error()
     assert (error["code"], error["exit_code"]) == ("node.identity-changed", 6)
+    pinned, new = homes[1].identity.public, json.loads((tmp_path / "other.card").read_text(encoding="utf-8"))["card"]["identity"]
+    assert error["fields"] == {"name": "courier", "pinned": fingerprint(pinned), "identity": fingerprint(new)}
+    assert fingerprint(pinned) in error["message"]
+    assert fingerprint(new) in error["message"]
+
+
+def test_only_a_card_with_the_fingerprint_that_was_told_is_pinned(psc: Psc, tmp_path: Path) -> None:
+    told = psc("init --home c --name courier --json").json()["fingerprint"]
+    psc("init --home m --name merchant")
+    psc("card --home c --output c.card")
+    error = psc("trust", "c.card", "--home", "m", "--fingerprint", "0000" + told[4:], "--json").error()
+    assert (error["code"], error["exit_code"]) == ("node.card-fingerprint-other", 6)
+    assert error["fields"] == {"name": "courier", "fingerprint": told, "expected": "0000" + told[4:]}
+    assert psc("trust", "c.card", "--home", "m", "--fingerprint", told[:-1], "--json").code == 6  # the whole of it
+    assert psc("trust", "c.card", "--home", "m", "--fingerprint", "", "--json").code == 6
+    assert psc("partners --home m --json").json() == {"partners": []}
+    typed = told.replace(" ", "").upper()
+    done = psc("trust", "c.card", "--home", "m", "--fingerprint", f" {typed[:8]}  {typed[8:]}")
+    assert done.code == 0
+    assert "telephone" not in done.out
+    assert psc("trust", "c.card", "--home", "m", "--fingerprint", told, "--json").json()["change"] == "unchanged"
+
+
+def test_a_node_without_an_address_does_not_say_that_it_can_be_reached(psc: Psc) -> None:
+    shown = psc("init --home m --name merchant").out
+    assert "cannot reach this node" in shown
+    assert "7443" not in shown
+    shown = psc("init --home c --name courier --address courier.example:7443").out
+    assert "cannot reach" not in shown
+    assert "0.0.0.0:7443" in shown
+
+
+def test_nothing_known_is_said_in_words(psc: Psc) -> None:
+    psc("init --home m --name merchant")
+    assert "known: none yet." in psc("match nobody/x --home m --input x.csv --key a --purpose p").err
+    assert psc("dataset show x --home m --json").error()["fields"] == {"name": "x", "known": ""}
 
 
 @pytest.mark.parametrize(
@@ -65,10 +102,11 @@ def test_an_unvouched_identity_is_refused(psc: Psc, homes: tuple[Home, Home], tm
         ("init --home n --name x --region china", "node.setting-wrong", 2),
         ("init --home n --name x --language fr", "node.setting-wrong", 2),
         ("trust missing.card --home m", "node.card-file-missing", 2),
-        ("trust junk --home m", "node.card-malformed", 2),
+        ("trust junk --home m", "node.card-not-json", 2),
+        ("trust c.card --home c", "node.card-file-missing", 2),
         ("card --home m --output junk", "cli.output-exists", 2),
-        ("card --home m --output .", "data.output-is-folder", 9),
-        ("card --home m --output no/such/folder.card", "data.output-folder-missing", 9),
+        ("card --home m --output .", "data.output-is-folder", 2),
+        ("card --home m --output no/such/folder.card", "data.output-folder-missing", 2),
         ("card --home m --rotate --output junk", "cli.output-exists", 2),
         ("partners --home nowhere", "node.home-missing", 2),
     ],

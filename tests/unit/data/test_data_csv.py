@@ -159,10 +159,10 @@ def test_empty_files(write, content: bytes) -> None:
     [
         ("手机,城市\n1,2\n".encode("gb18030"), 1, 0, "GB18030"),
         (b"a,b\n1,2\n3," + "深圳".encode("gbk") + b"\n", 3, 10, "GB18030"),
-        (b"a,b\n1,caf\xe9 \xff\n", 2, 9, "ISO-8859-1"),
+        (b"a,b\n1,caf\xe9 \xff\n", 2, 9, ""),
         ("a,b\n1,2\n".encode("utf-16"), 1, 0, "UTF-16"),
-        (b"a,b\n" + b"1,2\n" * 300_000 + b"1,\xff\xff\n", 300_002, 1_200_006, "ISO-8859-1"),
-        (b"a,b\n" + b"1," + "深".encode() * 1_500_000 + b"\n2,\xc3\n", 3, 4_500_009, "ISO-8859-1"),
+        (b"a,b\n" + b"1,2\n" * 300_000 + b"1,\xff\xff\n", 300_002, 1_200_006, ""),
+        (b"a,b\n" + b"1," + "深".encode() * 1_500_000 + b"\n2,\xc3\n", 3, 4_500_009, ""),
         (b"a,b\n1,2\n3,\xe6\xb7", 3, 10, "GB18030"),
     ],
 )
@@ -277,3 +277,18 @@ def test_places_of_rows(write) -> None:
     path.unlink()
     with pytest.raises(DataError):
         source.places([0])
+
+
+@pytest.mark.parametrize(
+    ("header", "said"), [("mobile;city;order", ";"), ("mobile\tcity", "tab"), ("mobile|city", "|"), ("mobile，city", "，")]
+)
+def test_another_separator_is_named(write, header: str, said: str) -> None:
+    path = write(f"{header}\n13800138000{header[6]}x\n".encode())
+    for columns in (None, ["mobile"]):
+        with pytest.raises(DataError) as caught:
+            load(path, columns)
+        assert (caught.value.code, caught.value.fields["separator"]) == ("data.csv-separator", said)
+
+
+def test_a_column_whose_name_has_a_separator_can_be_asked_for(write) -> None:
+    assert load(write(b"a;b\n1\n"), ["a;b"]).table["a;b"].to_pylist() == ["1"]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from psc.data.check import check_keys
 from psc.data.keys import Keyed, KeyReading, KeyUse, prepare_keys
 from psc.data.table import load
-from psc.errors import DataError, StorageError, UsageError
+from psc.errors import DataError, UsageError
 from psc.testing import madeup
 
 PHONE = KeyUse("phone", "mobile", "phone")
@@ -173,7 +173,7 @@ def test_rejects_file_without_rejected_rows(tmp_path: Path) -> None:
 
 
 def test_rejects_that_cannot_be_written(source, tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="no folder"):
+    with pytest.raises(UsageError, match="no folder"):
         prepare_keys(source, [PHONE], on_bad="skip", rejects=tmp_path / "no" / "r.csv")
     assert fails(source, PHONE, on_bad="skip", rejects=tmp_path / "r.txt").code == "data.output-suffix"
 

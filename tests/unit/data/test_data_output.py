@@ -180,9 +180,9 @@ assert not list(folder.iterdir())
 
 
 def test_places_where_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fails(StorageError, tmp_path / "no" / "out.csv").code == "data.output-folder-missing"
+    assert fails(UsageError, tmp_path / "no" / "out.csv").code == "data.output-folder-missing"
     (tmp_path / "folder.csv").mkdir()
-    assert fails(StorageError, tmp_path / "folder.csv").code == "data.output-is-folder"
+    assert fails(UsageError, tmp_path / "folder.csv").code == "data.output-is-folder"
     for name in ("out.xlsx", "out", "out.csv.gz", "out.tsv"):
         error = fails(UsageError, tmp_path / name)
         assert error.code == "data.output-suffix"

@@ -114,7 +114,8 @@ def test_an_impossible_field_is_named(courier: Home, field: str, value: object, 
     ],
 )
 def test_what_is_no_card_is_a_usage_error(data: bytes) -> None:
-    assert code_of(UsageError, lambda: SignedCard.parse(data, file="x")).code == "node.card-malformed"
+    code = code_of(UsageError, lambda: SignedCard.parse(data, file="x")).code
+    assert code == ("node.card-not-json" if _is_not_json(data) else "node.card-malformed")
 
 
 @pytest.mark.parametrize("key", ["card", "signature"])
@@ -205,3 +206,13 @@ def test_a_card_needs_its_own_identitys_signature(courier: Home) -> None:
         code_of(AuthenticationError, lambda: SignedCard.parse(other.to_json().encode(), file="x")).code
         == "node.card-signature-wrong"
     )
+
+
+def _is_not_json(data: bytes) -> bool:
+    if len(data) > 256 * 1024:
+        return False  # refused unread
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return True
+    return False

@@ -19,14 +19,12 @@ def test_a_dataset_is_registered_at_a_version(courier: Home, tmp_path: Path) -> 
     record = register_parcels(
         courier,
         tmp_path,
-        values=["fee:int64:0..100000"],
-        groups=["city", "town=city"],
         release=["state=status:text:16", "fee:int64"],
     )
     assert (record.row_count, record.key_count, record.most_rows_per_key) == (12, 6, 2)
     assert [(key.name, key.column, key.kind) for key in record.keys] == [("phone", "mobile", "phone")]
     assert [(one.name, one.column, one.width_bytes) for one in record.release] == [("state", "status", 16), ("fee", "fee", 8)]
-    assert record.columns == ("mobile", "status", "fee", "city")
+    assert record.columns == ("mobile", "status", "fee")
     assert len(record.version) == len(record.salt) == 64
     assert get_dataset(courier, "parcels") == record == list_datasets(courier)[0]
     with Home.open(courier.path) as again:
@@ -69,7 +67,7 @@ def test_a_dataset_can_be_removed(courier: Home, tmp_path: Path) -> None:
     remove_dataset(courier, "parcels")
     assert find_dataset(courier, "parcels") is None
     error = code_of(UsageError, lambda: remove_dataset(courier, "parcels"))
-    assert (error.code, error.fields["known"]) == ("node.dataset-unknown", "-")
+    assert (error.code, error.fields["known"]) == ("node.dataset-unknown", "")
 
 
 def test_the_rows_to_release_are_the_first_of_each_key(courier: Home, tmp_path: Path) -> None:
@@ -241,8 +239,7 @@ def test_a_table_without_rows_is_a_dataset_of_no_keys(courier: Home, tmp_path: P
         ({"keys": []}, "node.keys-missing"),
         ({"keys": ["phone=mobile:phone", "phone=mail:email"]}, "node.spec-twice"),
         ({"release": ["a=status:text:4", "a=fee:int64"]}, "node.spec-twice"),
-        ({"groups": ["city", "city"]}, "node.spec-twice"),
-        ({"groups": [f"g{n}=city" for n in range(65)]}, "node.spec-many"),
+        ({"release": [f"g{n}=fee:int64" for n in range(65)]}, "node.spec-many"),
         ({"keys": [f"g{n}=city:text" for n in range(9)]}, "node.spec-many"),
         ({"max_rows_per_key": 0}, "node.rows-per-key-range"),
         ({"max_rows_per_key": 1025}, "node.rows-per-key-range"),
@@ -259,8 +256,6 @@ def test_wrong_declarations_are_usage_errors(courier: Home, tmp_path: Path, opti
     [
         {"keys": ["phone=mobil:phone"]},
         {"release": ["stat:text:4"]},
-        {"values": ["fees:int64:0..1"]},
-        {"groups": ["town"]},
     ],
 )
 def test_a_missing_column_is_a_data_error(courier: Home, tmp_path: Path, options: dict[str, object]) -> None:
@@ -278,5 +273,5 @@ def test_a_relative_source_is_found_from_anywhere(courier: Home, tmp_path: Path,
 
 
 def test_a_record_survives_its_bytes(courier: Home, tmp_path: Path) -> None:
-    record = register_parcels(courier, tmp_path, values=["fee:float64:-0.5..1e3"])
+    record = register_parcels(courier, tmp_path, release=["fee:int64"])
     assert DatasetRecord.parse(record.canonical()) == record

@@ -15,7 +15,7 @@ from psc.errors import AgreementError, MalformedMessageError, UsageError
 from psc.node.cards import SignedCard
 from psc.node.home import Home
 from psc.node.own import own_card
-from psc.node.records import RegisteredGroup, RegisteredKey, RegisteredRelease, RegisteredValue
+from psc.node.records import RegisteredKey, RegisteredRelease
 from psc.node.signed import FormatError, dump, load_object
 from psc.operations.status import Status, own_status
 from psc.policy.agreement_file import SignedAgreement
@@ -43,8 +43,6 @@ def test_names_hold_nothing_hidden(hidden: str) -> None:
         for kind, more in (
             (RegisteredKey, {"kind": "phone"}),
             (RegisteredRelease, {"type": "int64", "width_bytes": 8}),
-            (RegisteredValue, {"type": "int64", "low": 0, "high": 1}),
-            (RegisteredGroup, {}),
         ):
             with pytest.raises(ValidationError):
                 kind.model_validate({**column, **more})

@@ -2,7 +2,7 @@ import pytest
 
 from psc.data.keys import KeyUse
 from psc.errors import UsageError
-from psc.node.specs import RESERVED_NAMES, parse_group, parse_key, parse_release, parse_value
+from psc.node.specs import RESERVED_NAMES, parse_key, parse_release
 from psc.operations.results import ROWS_CUT, SOURCE_ROW
 from psc.types import ReleasedColumn
 from tests.homes import code_of
@@ -79,40 +79,6 @@ def test_wrong_releases(spec: str, code: str) -> None:
     assert code_of(UsageError, lambda: parse_release(spec)).code == code
 
 
-@pytest.mark.parametrize(
-    ("spec", "found"),
-    [
-        ("fee:int64:0..100000", ("fee", "fee", "int64", 0, 100000)),
-        ("fee=费用:int64:-5..5", ("fee", "费用", "int64", -5, 5)),
-        ("w:float64:-1.5..2e3", ("w", "w", "float64", -1.5, 2000.0)),
-        ("w:float64:.5..1.", ("w", "w", "float64", 0.5, 1.0)),
-        ("x:int64:7..7", ("x", "x", "int64", 7, 7)),
-    ],
-)
-def test_values(spec: str, found: tuple[object, ...]) -> None:
-    assert parse_value(spec) == found
-
-
-@pytest.mark.parametrize(
-    ("spec", "code"),
-    [
-        ("fee", "node.spec-wrong"),
-        ("fee:int64", "node.spec-wrong"),
-        ("fee:text:0..1", "node.spec-type"),
-        ("fee:int64:5..1", "node.spec-range"),
-        ("fee:int64:0.5..1", "node.spec-range"),
-        ("fee:int64:0..", "node.spec-range"),
-        ("fee:int64:0-5", "node.spec-range"),
-        ("fee:int64:0..9223372036854775808", "node.spec-range"),
-        ("fee:float64:nan..inf", "node.spec-range"),
-        ("fee:float64:0..1e999", "node.spec-range"),
-        ("=x:int64:0..1", "node.spec-wrong"),
-    ],
-)
-def test_wrong_values(spec: str, code: str) -> None:
-    assert code_of(UsageError, lambda: parse_value(spec)).code == code
-
-
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
 def test_names_and_columns_hold_nothing_hidden(hidden: str) -> None:
     bad = f"x{hidden}y"
@@ -120,8 +86,6 @@ def test_names_and_columns_hold_nothing_hidden(hidden: str) -> None:
         for act in (
             lambda head=f"{name}={column}": parse_key(f"{head}:phone"),
             lambda head=f"{name}={column}": parse_release(f"{head}:text:8"),
-            lambda head=f"{name}={column}": parse_value(f"{head}:int64:0..1"),
-            lambda head=f"{name}={column}": parse_group(head),
         ):
             error = code_of(UsageError, act)
             assert error.code == "node.spec-not-plain"
@@ -137,12 +101,5 @@ def test_names_of_our_own_columns_are_reserved(name: str) -> None:
 
 
 def test_long_columns() -> None:
-    assert parse_group("x=" + "c" * 1024)[1] == "c" * 1024
-    assert code_of(UsageError, lambda: parse_group("x=" + "c" * 1025)).code == "node.spec-wrong"
-
-
-def test_groups() -> None:
-    assert parse_group("city") == ("city", "city")
-    assert parse_group("city=城市") == ("city", "城市")
-    for spec in ("", "=x", "x="):
-        assert code_of(UsageError, lambda spec=spec: parse_group(spec)).code == "node.spec-wrong"
+    assert parse_release("x=" + "c" * 1024 + ":int64")[1] == "c" * 1024
+    assert code_of(UsageError, lambda: parse_release("x=" + "c" * 1025 + ":int64")).code == "node.spec-wrong"

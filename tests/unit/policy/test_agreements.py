@@ -139,9 +139,9 @@ def test_an_unknown_agreement_is_a_usage_error(merchant: Home) -> None:
 @pytest.mark.parametrize(
     ("terms", "code"),
     [
-        ({"release": ["city"]}, "policy.not-registered"),
-        ({"release": ["state"]}, "policy.not-registered"),
-        ({"keys": ["mail"]}, "policy.not-registered"),
+        ({"release": ["city"]}, "policy.column-not-registered"),
+        ({"release": ["state"]}, "policy.column-not-registered"),
+        ({"keys": ["mail"]}, "policy.key-not-registered"),
         ({"keys": []}, "policy.terms-wrong"),
         ({"release": ["status", "status"]}, "policy.terms-wrong"),
         ({"max_rows_per_key": 3}, "policy.rows-above-registered"),
@@ -288,7 +288,8 @@ def test_a_malformed_file_names_its_place(parcels: Home, change: Any, where: str
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"[]", b"{}", b"[" * 100_000, b"x" * 300_000])
 def test_what_is_no_agreement_is_an_agreement_error(data: bytes) -> None:
-    assert code_of(AgreementError, lambda: SignedAgreement.parse(data, file="x")).code == "policy.agreement-malformed"
+    code = code_of(AgreementError, lambda: SignedAgreement.parse(data, file="x")).code
+    assert code == ("policy.agreement-not-json" if _is_not_json(data) else "policy.agreement-malformed")
 
 
 def test_a_file_survives_being_laid_out_anew(parcels: Home) -> None:
@@ -385,3 +386,13 @@ def test_a_rotated_party_can_revoke_what_its_old_identity_signed(parcels: Home, 
     ended = revoke(parcels, granted.signed.agreement.id)
     assert set(ended.signed.revocations) == {parcels.identity.public}
     assert import_file(merchant, to_file(tmp_path, ended)).signed.state(now()) == "revoked"
+
+
+def _is_not_json(data: bytes) -> bool:
+    if len(data) > 256 * 1024:
+        return False  # refused unread
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError):
+        return True
+    return False

@@ -167,7 +167,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], Rule | None]] = [
     ({}, {"dataset_version": "0" * 64}, Rule.DATASET_CHANGED),
     ({}, {"agreement": "0" * 64}, Rule.AGREEMENT_CHANGED),
     ({"min_input": 200}, {}, Rule.INPUT_TOO_SMALL),
-    ({"max_input": 99}, {}, Rule.INPUT_TOO_LARGE),
+    ({"max_input": 64}, {}, Rule.INPUT_TOO_LARGE),
     ({"runs_per_day": 0}, {}, Rule.RUNS_PER_DAY),
     ({"elements_per_day": 99}, {}, Rule.ELEMENTS_PER_DAY),
     ({}, {"dataset": "returns"}, Rule.DATASET_NOT_GRANTED),

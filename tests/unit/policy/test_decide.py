@@ -377,16 +377,75 @@ def test_of_one_second_the_later_arrival_is_the_newer() -> None:
 
 
 def test_when_none_allows_the_one_that_came_furthest_speaks() -> None:
-    several = views({"valid_until": "2026-11-02T00:00:00Z"}, {"purpose": ("other",)}, {"terms": None}, {"revoked": True})
+    ended = {"valid_until": "2026-11-02T00:00:00Z", "purpose": ("old",)}
+    several = views(ended, {"purpose": ("other",)}, {"terms": None}, {"revoked": True, "purpose": ("old",)})
     for order in itertools.permutations(several):
         assert rule_of(ask(UNPLANNED, views=order)) is Rule.PURPOSE_NOT_ALLOWED
     tie = views({"purpose": ("one",)}, {"purpose": ("two",)})
     for order in (tie, tie[::-1]):
         answer = ask(UNPLANNED, views=order)
         assert isinstance(answer, Deny)
-        assert answer.fields["allowed"] == "two"
+        assert answer.fields["allowed"] == "two, one"
 
 
 def test_the_decision_changes_nothing_and_repeats() -> None:
     several = views({}, {"revoked": True})
     assert ask(UNPLANNED, views=several) == ask(UNPLANNED, views=several)
+
+
+def test_what_is_allowed_is_named_over_all_agreements_that_the_rule_refused() -> None:
+    """Every rule that lists what is allowed: two agreements refuse by it, and each one's part is in the list."""
+    count = TERMS.model_copy(update={"operations": ("count",)})
+    mail = TERMS.model_copy(update={"keys": (EMAIL,)})
+    fee = TERMS.model_copy(update={"release": (FEE,)})
+    third = KeyColumn(name="bill", kind="waybill")
+    weight = ReleasedColumn(name="weight", type="int64", width_bytes=8)
+    for rule, asked, pair, allowed in (
+        (Rule.PURPOSE_NOT_ALLOWED, {"purpose": "x"}, ({"purpose": ("a", "b")}, {"purpose": ("b", "c")}), "b, c, a"),
+        (Rule.OPERATION_NOT_ALLOWED, {"operation": "sum", "release": ()}, ({}, {"terms": count}), "count, match"),
+        (Rule.KEY_NOT_GRANTED, {"keys": (third,)}, ({}, {"terms": mail}), "mail:email, phone:phone"),
+        (Rule.COLUMN_NOT_RELEASED, {"release": (weight,)}, ({}, {"terms": fee}), "fee, status"),
+        (Rule.OUTPUT_NOT_ALLOWED, {"output_to": "both"}, ({}, {}), "receiver"),
+    ):
+        two = views(*pair)
+        # One that this rule did not refuse, because an earlier one did, has no part in it.
+        far = replace(VIEW, id="e" * 16, digest="e" * 64, purpose=("far",), revoked=True)
+        for order in itertools.permutations((*two, far)):
+            answer = ask(replace(UNPLANNED, **asked), views=order)
+            assert isinstance(answer, Deny)
+            assert (answer.rule, answer.fields["allowed"]) == (rule, allowed)
+
+
+ENDED: dict[Rule, Case] = {
+    Rule.AGREEMENT_REVOKED: {"revoked": True},
+    Rule.AGREEMENT_NOT_YET_VALID: {"valid_from": "2026-11-22T00:00:00Z"},
+    Rule.AGREEMENT_EXPIRED: {"valid_until": "2026-11-20T00:00:00Z"},
+}
+
+
+@pytest.mark.parametrize("rule", ENDED)
+def test_an_agreement_out_of_force_is_named_when_it_alone_has_the_purpose(rule: Rule) -> None:
+    marketing = replace(UNPLANNED, purpose="marketing")
+    several = views({}, {**ENDED[rule], "purpose": ("marketing",)}, {"purpose": ("other",)})
+    for order in itertools.permutations(several):
+        answer = ask(marketing, views=order)
+        assert isinstance(answer, Deny)
+        assert (answer.rule, answer.fields["agreement"]) == (rule, several[1].id)
+    # Without the purpose it is not named, nor when one in force has it and another rule refuses.
+    assert rule_of(ask(marketing, views=views({}, ENDED[rule]))) is Rule.PURPOSE_NOT_ALLOWED
+    in_force = views({"purpose": ("marketing",)}, {**ENDED[rule], "purpose": ("marketing",)})
+    assert rule_of(ask(replace(marketing, output_to="both"), views=in_force)) is Rule.OUTPUT_NOT_ALLOWED
+
+
+@pytest.mark.parametrize("change", [{"owner_signed": False}, {"terms": None}])
+def test_a_draft_or_another_dataset_is_not_named_for_its_purpose(change: Case) -> None:
+    marketing = replace(UNPLANNED, purpose="marketing")
+    several = views({}, {**change, "purpose": ("marketing",)})
+    assert rule_of(ask(marketing, views=several)) is Rule.PURPOSE_NOT_ALLOWED
+
+
+def test_of_several_out_of_force_the_one_that_came_furthest_is_named() -> None:
+    marketing = replace(UNPLANNED, purpose="marketing")
+    several = views({}, *({**change, "purpose": ("marketing",)} for change in ENDED.values()))
+    for order in itertools.permutations(several):
+        assert rule_of(ask(marketing, views=order)) is Rule.AGREEMENT_EXPIRED
