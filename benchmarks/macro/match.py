@@ -21,8 +21,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from benchmarks.micro.crypto import machine
 
+from benchmarks.micro.crypto import machine
 from psc.testing.companies import Companies
 from psc.testing.madeup import PARCEL_PHONE
 

@@ -23,12 +23,12 @@ from typing import Any
 import psutil
 import pyarrow as pa
 import pyarrow.csv as pacsv
-from benchmarks.micro.crypto import machine
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from benchmarks.micro.crypto import machine
 from psc.testing.companies import Companies
 from psc.testing.nodes import free_port
 
@@ -92,7 +92,7 @@ def run_spu(python: Path, folder: Path, protocol: str) -> dict[str, Any]:
     env = {**os.environ, "PYTHONWARNINGS": "ignore"}
     begin = time.perf_counter()
     parties = [
-        subprocess.Popen(  # noqa: S603 - the peer's own interpreter and our script
+        subprocess.Popen(
             [python, PARTY, str(rank), protocol, folder / name, folder / f"spu{rank}.csv", ports, folder],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -26,19 +26,21 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 IdArgument = Annotated[
-    str, typer.Argument(metavar="ID", help=say("The agreement's id, or its first characters", "协议编号或其开头几位"))
+    str, typer.Argument(metavar="ID", help=say("The agreement's id, or its first characters", "授权协议编号或其开头几位"))
 ]
 FileOption = Annotated[
     Path | None,
     typer.Option(
-        "--output", metavar="FILE", help=say("Write the agreement file, to send to the partner", "写出协议文件，供发送给合作方")
+        "--output",
+        metavar="FILE",
+        help=say("Write the agreement file, to send to the partner", "写出授权协议文件，供发送给合作方"),
     ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help=say("Replace the file if it exists", "若文件已存在则覆盖"))]
 
 _ALLOW = say("Operations to allow: match,count", "允许的操作：match,count")
 _PURPOSE = say("A purpose code that runs must name, such as delivery-reconciliation", "运行须声明的用途代码")
-_RELEASE = say("Columns that a match may release, with commas", "匹配可发布的列，用逗号分隔")
+_RELEASE = say("Columns that a match may release, with commas", "匹配可提供的列，用逗号分隔")
 _KEYS = say("Keys to match on [all registered]", "可用于匹配的键 [全部已登记]")
 _OUTPUT_TO = say("Who may learn a result: receiver, or both", "谁可获得结果：receiver 或 both")
 
@@ -49,16 +51,16 @@ def register(app: typer.Typer) -> None:
     command(
         sub,
         "propose",
-        say("Draft an agreement on an own dataset; --sign makes it a grant", "就自有数据集起草协议；加 --sign 即成授权"),
+        say("Draft an agreement on an own dataset; --sign makes it a grant", "就自有数据集起草授权协议；加 --sign 即成授权"),
         epilog="psc agreement propose --with merchant --dataset parcels --allow match,count --release status --purpose P --sign",
     )(propose)
     command(
         sub, "sign", say("Sign: as owner that makes a grant, as partner it co-signs", "签署：数据方签署即授权，合作方为会签")
     )(sign)
-    command(sub, "show", say("Show an agreement, or write its file", "显示协议或写出协议文件"))(show)
-    command(sub, "import", say("Bring in a partner's agreement file", "导入合作方的协议文件"))(import_file)
-    command(sub, "revoke", say("End an agreement, from the next run on", "终止协议，自下次运行起生效"))(revoke)
-    command(sub, "list", say("List all agreements", "列出全部协议"))(list_all)
+    command(sub, "show", say("Show an agreement, or write its file", "显示授权协议或写出授权协议文件"))(show)
+    command(sub, "import", say("Bring in a partner's agreement file", "导入合作方的授权协议文件"))(import_file)
+    command(sub, "revoke", say("End an agreement, from the next run on", "终止授权协议，自下次运行起生效"))(revoke)
+    command(sub, "list", say("List all agreements", "列出全部授权协议"))(list_all)
 
 
 def propose(
@@ -71,7 +73,7 @@ def propose(
     key: Annotated[list[str] | None, typer.Option(metavar="KEYS", help=_KEYS)] = None,
     output_to: Annotated[OutputTo, typer.Option(help=_OUTPUT_TO)] = OutputTo.receiver,
     max_rows_per_key: Annotated[
-        int | None, typer.Option(metavar="N", help=say("Rows of one key released at most", "每个键最多发布的行数"))
+        int | None, typer.Option(metavar="N", help=say("Rows of one key released at most", "每个键最多提供的行数"))
     ] = None,
     min_input: Annotated[
         int | None, typer.Option(metavar="N", help=say("Least keys of either side [1000]", "任一方最少键数 [1000]"))
@@ -171,7 +173,8 @@ def show(cli: Cli, agreement: IdArgument, output: FileOption = None, force: Forc
 
 
 def import_file(
-    cli: Cli, file: Annotated[Path, typer.Argument(metavar="FILE", help=say("The partner's agreement file", "合作方的协议文件"))]
+    cli: Cli,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=say("The partner's agreement file", "合作方的授权协议文件"))],
 ) -> None:
     """Bring in an agreement file."""
     from psc.policy.agreements import import_file as bring_in

@@ -155,7 +155,7 @@ def command(
 
         parameters = [context, *keyword_only, *common]
         del run.__wrapped__  # it would bring the original signature back
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         app.command(name, help=summary, **settings)(run)
         return function

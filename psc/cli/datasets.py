@@ -31,8 +31,10 @@ KeyOption = Annotated[
         ),
     ),
 ]
-_RELEASE = say("A column that an agreement may release; text needs its width in bytes", "协议可以发布的列；text 须写明字节宽度")
-_ROWS = say("Rows of one key that are released at most (a public number)", "每个键最多发布的行数（公开数字）")
+_RELEASE = say(
+    "A column that an agreement may release; text needs its width in bytes", "授权协议可以提供的列；text 须写明字节宽度"
+)
+_ROWS = say("Rows of one key that are released at most (a public number)", "每个键最多提供的行数（公开数字）")
 _ON_BAD = say("What a bad key cell does: error stops, skip leaves its row out", "遇到不合格键单元格：error 停止，skip 略过该行")
 _REJECTS = say(
     "A .csv or .parquet file that gets every rejected row with its reason", "记录每个被拒绝行及原因的 .csv 或 .parquet 文件"

@@ -213,7 +213,7 @@ def _server(stage: _Stage) -> Iterator[dict[str, object]]:
     log = stage.folder / "courier.log"
     call = [sys.executable, "-m", "psc.cli.main", "--home", str(stage.courier), "serve", "--json", "--drain", "5"]
     with log.open("wb") as errors:
-        process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL)  # noqa: S603
+        process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL)  # noqa: S603 - our own program
         try:
             line = _first_line(process)
             if not line:

@@ -47,7 +47,7 @@ def watched(cli: Cli, work: Callable[[ProgressCallback, Cancel], R]) -> R:
         def act() -> None:
             try:
                 results.append(work(progress, cancel))
-            except BaseException as error:  # noqa: BLE001  (raised again in the main thread)
+            except BaseException as error:  # noqa: BLE001 - raised again in the main thread
                 errors.append(error)
             finally:
                 over.set()

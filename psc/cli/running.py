@@ -47,7 +47,7 @@ KeyOption = Annotated[
     ),
 ]
 PurposeOption = Annotated[
-    str, typer.Option("--purpose", metavar="CODE", help=say("A purpose that the agreement allows", "协议允许的用途"))
+    str, typer.Option("--purpose", metavar="CODE", help=say("A purpose that the agreement allows", "授权协议允许的用途"))
 ]
 OutputToOption = Annotated[
     OutputTo,
@@ -87,7 +87,7 @@ def register(app: typer.Typer) -> None:
     command(
         app,
         "match",
-        say("Find which own rows match, with the partner's released columns", "找出匹配的本方行及对方发布的列"),
+        say("Find which own rows match, with the partner's released columns", "找出匹配的本方行及对方提供的列"),
         epilog=_EXAMPLE.format(operation="match", more="--want status --output matched.parquet "),
     )(match)
     command(

@@ -11,6 +11,7 @@ from psc.cli.base import Cli, command, group, say
 from psc.cli.setup import check_new_file, write_text
 from psc.cli.show import bullets, bytes_text, facts, label, listing, number_text, seconds_text, wraps
 from psc.errors import AuditError, UsageError
+from psc.texts import language
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -97,14 +98,16 @@ def show(
                 raise AuditError("cli.receipt-other-run", run=run_id, other=signed.receipt.run_id)
             if verify and signed is None:
                 raise AuditError("cli.receipt-missing", run=run_id, status=record.status)
+        agreement = None if signed is None else _agreement_id(home, signed.receipt.agreement_digest)
         verified = _verified(signed, known_identities(home)) if verify and signed is not None else None
     document: dict[str, object] = {} if record is None else {"run": _document(record), "unmasked": unmaskings}
+    document["agreement"] = agreement
     document["receipt"] = None if signed is None else signed.receipt.model_dump(mode="json")
     if verified is not None:
         document["verified"] = {"initiator": verified.initiator, "responder": verified.responder}
     told = [(label("unmasked"), label("unmasked-text", when=entry["at"], file=entry["file"])) for entry in unmaskings]
     parts = [] if record is None else [facts([*_record_facts(record), *told])]
-    cli.answer(document, *parts, *_receipt_shown(signed, verified))
+    cli.answer(document, *parts, *_receipt_shown(signed, verified, agreement))
 
 
 def export(
@@ -226,7 +229,14 @@ def _record_facts(record: RunRecord) -> list[tuple[str, RenderableType]]:
     return rows
 
 
-def _receipt_shown(signed: SignedReceipt | None, verified: VerifiedReceipt | None) -> list[RenderableType]:
+def _agreement_id(home: Home, digest: str) -> str | None:
+    """Return the id of the agreement that a receipt binds by its digest, when this home has it."""
+    from psc.policy.agreements import list_agreements
+
+    return next((stored.signed.agreement.id for stored in list_agreements(home) if stored.signed.digest == digest), None)
+
+
+def _receipt_shown(signed: SignedReceipt | None, verified: VerifiedReceipt | None, agreement: str | None) -> list[RenderableType]:
     if signed is None:
         return []
     receipt = signed.receipt
@@ -246,11 +256,14 @@ def _receipt_shown(signed: SignedReceipt | None, verified: VerifiedReceipt | Non
         (label("key-columns"), ", ".join(f"{key.name}:{key.kind}" for key in receipt.keys)),
         (label("released"), ", ".join(column.name for column in receipt.released) or "–"),
         (label("output-to"), label(f"output-{receipt.output_to}")),
-        (label("agreement-digest"), f"{receipt.agreement_digest[:16]}…"),
+        (label("agreement"), agreement or label("agreement-not-here")),
+        (label("agreement-digest"), receipt.agreement_digest),
         (label("accepted-at"), receipt.accepted_at),
         *((label("self-rule"), rule) for rule in receipt.self_rules),
     ]
     shown: list[RenderableType] = ["", facts(rows, title=label("receipt"))]
+    if language() == "zh":
+        shown += ["", wraps(label("leakage-in-english"))]
     for side in ("initiator", "responder"):
         learned = getattr(receipt.leakage, side)
         name = getattr(receipt, side).name

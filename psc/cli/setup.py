@@ -15,7 +15,7 @@ from psc.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from psc.node.trust import Partner
 
-__all__ = ["check_new_file", "register", "write_text"]
+__all__ = ["check_new_file", "register", "stdout_is_terminal", "write_text"]
 
 _ADDRESS = say(
     "Where partners reach this node, HOST:PORT; leave it out when this side has no inbound port",
@@ -101,7 +101,7 @@ def card(
         cli.note(label("card-rotated"))
     if output is None:
         typer.echo(signed.to_json(), nl=False)
-        if sys.stdout.isatty():
+        if stdout_is_terminal():
             cli.note(label("card-to-file"))
         return
     write_text(output, signed.to_json())
@@ -176,6 +176,11 @@ def version(cli: Cli) -> None:
         ("python", f"{platform.python_version()} · {platform.platform()}"),
     ]
     cli.answer(document, facts(rows))
+
+
+def stdout_is_terminal() -> bool:
+    """Say whether a person looks at what is printed."""
+    return sys.stdout.isatty()
 
 
 def check_new_file(path: Path, *, force: bool) -> None:

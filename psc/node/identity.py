@@ -101,10 +101,10 @@ def verify(document: Document, signature: str, public: str) -> None:
     try:
         raw = bytes.fromhex(public)
         if raw.hex() != public or raw[:31] + bytes([raw[31] & 0x7F]) in _SMALL_ORDER:
-            raise ValueError  # noqa: TRY301  (one exit for every malformed key)
+            raise ValueError  # noqa: TRY301 - one exit for every malformed key
         signed = bytes.fromhex(signature)
         if signed.hex() != signature:
-            raise ValueError  # noqa: TRY301
+            raise ValueError  # noqa: TRY301 - one exit for every malformed key
         Ed25519PublicKey.from_public_bytes(raw).verify(signed, document.signing_input())
     except (ValueError, IndexError, InvalidSignature):
         raise AuthenticationError("node.signature-wrong", kind=document.KIND, identity=fingerprint(public)) from None

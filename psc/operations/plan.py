@@ -199,6 +199,7 @@ def make_plan(
         plan.refusal = early.error()
         return plan
     own = prepare_own(request, asked.keys, home.settings.region)
+    plan.own, plan.own_rows, plan.own_keys = own, own.keyed.rows_total, own.keyed.key_count
     # Sizes are judged as they are sent, padded, so that what passes here is not refused there.
     _check_limit(padded_size(own.keyed.key_count), min(home.settings.limits.set_elements, status.set_elements))
     # Our own side keeps the smallest size by the true count; the partner judges everything by the padded one.
@@ -249,7 +250,7 @@ def _unknown_names(catalogue: Catalogue, request: Request) -> Deny | None:
         return Deny(Rule.KEY_NOT_GRANTED, {"keys": ", ".join(unknown), "allowed": allowed})
     unwanted = [name for name in request.want if name not in columns] if isinstance(request, Match) else []
     if entries and unwanted:
-        return Deny(Rule.COLUMN_NOT_RELEASED, {"columns": ", ".join(unwanted), "allowed": ", ".join(sorted(columns)) or "-"})
+        return Deny(Rule.COLUMN_NOT_RELEASED, {"columns": ", ".join(unwanted), "allowed": ", ".join(sorted(columns))})
     return None
 
 
@@ -289,8 +290,7 @@ def _fill(
 ) -> None:
     spec = PROTOCOLS[PROTOCOL_OF[asked.operation]]
     plan.protocol, plan.model = spec.id, spec.model
-    plan.own, plan.entry, plan.keys, plan.released = own, entry, asked.keys, asked.release
-    plan.own_rows, plan.own_keys = own.keyed.rows_total, own.keyed.key_count
+    plan.entry, plan.keys, plan.released = entry, asked.keys, asked.release
     plan.own_size = padded_size(plan.own_keys)
     plan.partner_size = padded_size(entry.key_count_of(tuple(key.name for key in asked.keys)))
     plan.rejected = own.keyed.rejected.counts()

@@ -98,7 +98,7 @@ class NodeHandler:
         except BaseException as error:
             if isinstance(error, DataError):
                 release(self._home, asked.run_id)  # our own data, not the partner's doing; see _DatasetCache for the cost
-            record_failure(self._home, asked.run_id, error, Clock().stats(None))
+            record_failure(self._home, asked.run_id, error, Clock().stats(None))  # notes the run in the error, too
             raise
 
     def _charge(self, peer: Peer, hello: Hello, allow: Allow) -> None:

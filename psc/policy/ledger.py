@@ -82,7 +82,7 @@ def charges(home: Home, *, day: str | None = None) -> tuple[Charge, ...]:
     where, values = ("WHERE day = ?", (day,)) if day is not None else ("", ())
     with home.store.read() as db:
         rows = db.execute(
-            f"SELECT party, dataset, run_id, operation, runs, elements, at FROM charges {where} ORDER BY id",  # noqa: S608
+            f"SELECT party, dataset, run_id, operation, runs, elements, at FROM charges {where} ORDER BY id",  # noqa: S608 - constant
             values,
         ).fetchall()
     return tuple(Charge(*row) for row in rows)

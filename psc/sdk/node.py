@@ -93,14 +93,18 @@ class Node:
         """Return the card file that partners pin."""
         return own_card(self.home).to_json()
 
-    def trust(self, card: str | os.PathLike[str]) -> Trusted:
-        """Pin a partner's card file; compare the fingerprint by another way before.
+    def trust(self, card: str | os.PathLike[str], *, fingerprint: str | None = None) -> Trusted:
+        """Pin a partner's card file.
+
+        Args:
+            card: the file.
+            fingerprint: what the partner read out by another way; another card is refused. Blanks and case do not matter.
 
         Raises:
             AuthenticationError: a signature is wrong, or a known partner's identity changed without its signature.
             UsageError: it is not a card, or cannot be pinned.
         """
-        return trust(self.home, Path(card))
+        return trust(self.home, Path(card), expected=fingerprint)
 
     def add_dataset(
         self,

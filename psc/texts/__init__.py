@@ -2,7 +2,7 @@
 
 Codes and JSON keys never change with the language; only what a person reads does. One module an area, so that a
 text stands beside its neighbours; ``lookup`` finds it. A text states what is wrong and where; its ``fix`` states what to do.
-Fields are filled in the notation of ``str.format``, with two forms more (``fill``); both languages must use the same fields
+Fields are filled in the notation of ``str.format``, with three forms more (``fill``); both languages must use the same fields
 (a test proves it). What a field holds may come from a partner: it is made visible, so that it is one piece of one line
 (``psc.texts.visible``).
 """
@@ -38,7 +38,10 @@ def all_texts() -> Mapping[str, Text]:
 
 
 def language() -> str:
-    """Return ``zh`` or ``en``: ``PSC_LANG`` when set, else the locale's language, else English."""
+    """Return ``zh`` or ``en``: that of ``PSC_LANG``, else of the locale (``LC_ALL``, ``LANG``), else English.
+
+    A home's ``language`` setting comes between the two: the command line puts it into ``PSC_LANG`` when that is not set.
+    """
     wanted = os.environ.get("PSC_LANG") or os.environ.get("LC_ALL") or os.environ.get("LANG") or "en"
     return "zh" if wanted.lower().startswith("zh") else "en"
 
@@ -55,6 +58,9 @@ class _Filler(string.Formatter):
         if format_spec.startswith("?"):
             one, _, many = format_spec[1:].partition("|")
             return one if str(value) == "1" else many
+        if format_spec.startswith("="):
+            words = dict(entry.split(" ", 1) for entry in format_spec[1:].split("|"))
+            return words.get(str(value)) or visible(str(value))
         if format_spec.startswith("|"):
             return visible(str(value)) or format_spec[1:]
         said = format(value, format_spec)
@@ -65,7 +71,7 @@ def fill(template: str, fields: Mapping[str, Any] | None = None) -> str:
     """Return a text's template with its fields filled in; a field that is missing raises ``KeyError``.
 
     ``{known:|none yet}`` says what stands for an empty value; ``{count:?key|keys}`` is the first word when the value is 1,
-    else the second.
+    else the second; ``{side:=initiator 发起方|responder 应答方}`` is the word for a value from a closed list.
     """
     return _Filler().vformat(template, (), fields or {})
 

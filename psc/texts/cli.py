@@ -59,7 +59,7 @@ _ERRORS: dict[str, Text] = {
         "{option} {name!r} cannot be a name: at most {limit} characters, none of them invisible.",
         "{option} {name!r} 不能用作名称：最多 {limit} 个字符，且不得含不可见字符。",
         "psc doctor PARTNER and the agreement list the names.",
-        "可用名称见 psc doctor 合作方 及协议。",
+        "可用名称见 psc doctor 合作方 及授权协议。",
     ),
     "cli.operation-unknown": Text(
         "There is no operation {operation}; known: {known}.",
@@ -160,7 +160,7 @@ _DOCTOR: dict[str, Text] = {
     ),
     "cli.doctor-protocols": Text(
         "The partner's psc {software} does not run these protocols in our version: {protocols}.",
-        "对方的 psc {software} 不支持本方版本的协议：{protocols}。",
+        "对方的 psc {software} 不支持本方版本的密码协议：{protocols}。",
         "Bring both sides to the same release of psc.",
         "请将双方升级到同一版本的 psc。",
     ),
@@ -180,7 +180,7 @@ _DOCTOR: dict[str, Text] = {
         "{name} grants this node nothing today.",
         "{name} 今天没有向本节点授予任何权限。",
         "Ask for a signed agreement; on its side: psc agreement propose --with with this node's name, and --sign.",
-        "请索取已签署的协议；对方执行：psc agreement propose --with 本节点名称，并加 --sign。",
+        "请索取已签署的授权协议；对方执行：psc agreement propose --with 本节点名称，并加 --sign。",
     ),
 }
 
@@ -221,16 +221,16 @@ _SENTENCES: dict[str, Text] = {
         "{name} is no longer registered; its file was not touched.", "{name} 已取消登记；其文件未被触及。"
     ),
     "cli.dataset-removed-agreements": Text(
-        "These agreements name it and grant nothing on it now: {ids}.", "以下协议涉及该数据集，现已不授予任何权限：{ids}。"
+        "These agreements name it and grant nothing on it now: {ids}.", "以下授权协议涉及该数据集，现已不授予任何权限：{ids}。"
     ),
     "cli.rows-will-be-cut": Text(
         "Some keys have up to {most} rows; of each key only the first {bound} can be released, and the partner sees that there "
         "were more. Raise --max-rows-per-key if it should get all.",
-        "部分键多达 {most} 行；每个键只发布最先 {bound} 行，对方会看到还有更多行。若应全部发布，请提高 --max-rows-per-key。",
+        "部分键多达 {most} 行；每个键只提供最先 {bound} 行，对方会看到还有更多行。若应全部提供，请提高 --max-rows-per-key。",
     ),
     "cli.agreements-none": Text(
         "No agreement is stored. Owners propose: psc agreement propose. Partners import: psc agreement import FILE.",
-        "尚无协议。数据方起草：psc agreement propose。合作方导入：psc agreement import 文件。",
+        "尚无授权协议。数据方起草：psc agreement propose。合作方导入：psc agreement import 文件。",
     ),
     "cli.agreement-draft-next": Text(
         "It allows nothing until it is signed: psc agreement sign {id} --output FILE, then send the file to the partner.",
@@ -244,7 +244,7 @@ _SENTENCES: dict[str, Text] = {
     ),
     "cli.agreement-send-revocation": Text(
         "Nothing more is answered under it here. Tell the partner: psc agreement show {id} --output FILE.",
-        "本节点不再依据该协议应答。请告知对方：psc agreement show {id} --output 文件。",
+        "本节点不再依据该授权协议应答。请告知对方：psc agreement show {id} --output 文件。",
     ),
     "cli.runs-none": Text("No runs yet.", "尚无运行记录。"),
     "cli.cancel-requested": Text("Run {run} was asked to stop.", "已请求停止运行 {run}。"),

@@ -103,8 +103,9 @@ _FILES: dict[str, Text] = {
 
 _CSV: dict[str, Text] = {
     "data.not-utf8": Text(
-        "{file} is not UTF-8: line {line}, byte {byte} counted from the start of the file (encoding: perhaps {guess:|unknown}).",
-        "{file} 不是 UTF-8 编码：第 {line} 行，自文件开头起第 {byte} 字节（编码可能是：{guess:|未知}）。",
+        "{file} is not UTF-8: line {line}, byte {byte} counted from the start of the file (it looks like "
+        "{guess:|neither UTF-16 nor GB18030}).",
+        "{file} 不是 UTF-8 编码：第 {line} 行，自文件开头起第 {byte} 字节（看起来是 {guess:|UTF-16 和 GB18030 以外的编码}）。",
         "Save it as 'CSV UTF-8', or run: iconv -f {guess:|ENCODING} -t UTF-8 OLD.csv > NEW.csv",
         "请另存为“CSV UTF-8”，或运行：iconv -f {guess:|原编码} -t UTF-8 旧.csv > 新.csv",
     ),

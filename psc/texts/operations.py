@@ -14,7 +14,7 @@ TEXTS: dict[str, Text] = {
     "leakage.match.cheating": Text(
         "If {responder} departs from the protocol it can falsify the result, or make a run fail depending on {initiator}'s "
         "keys; a failed run is on record on both sides.",
-        "若 {responder} 偏离协议，可篡改结果，或使运行是否失败取决于 {initiator} 的键；失败的运行双方均有记录。",
+        "若 {responder} 偏离密码协议，可篡改结果，或使运行是否失败取决于 {initiator} 的键；失败的运行双方均有记录。",
     ),
     "leakage.match.columns": Text(
         "For these keys {initiator} also learns {responder}'s columns {columns}, at most {rows} rows a key, and whether "
@@ -40,7 +40,7 @@ TEXTS: dict[str, Text] = {
     ),
     "leakage.count.cheating": Text(
         "If {initiator} departs from the protocol it can learn which of its keys {responder} has; quotas bound how many.",
-        "若 {initiator} 偏离协议，可得知自己的哪些键 {responder} 也有；配额限制其数量。",
+        "若 {initiator} 偏离密码协议，可得知自己的哪些键 {responder} 也有；配额限制其数量。",
     ),
     "leakage.count.sender": Text(
         "{responder} learns nothing about {initiator}'s keys, nor the number.",
@@ -48,11 +48,11 @@ TEXTS: dict[str, Text] = {
     ),
     "leakage.count.both": Text(
         "{responder} learns how many keys both have, as {initiator} reports it, or only that it is below the agreed minimum.",
-        "{responder} 得知 {initiator} 报告的共有键数，或仅得知其低于约定最小值。",
+        "{responder} 得知 {initiator} 报告的共同键数，或仅得知其低于约定最小值。",
     ),
     "operations.plan-head": Text(
         "Plan: {operation} with {partner}/{dataset}, purpose {purpose}",
-        "计划：与 {partner}/{dataset} 进行 {operation}，目的 {purpose}",
+        "计划：与 {partner}/{dataset} 进行 {operation}，用途 {purpose}",
     ),
     "operations.plan-refused": Text("REFUSED by rule {rule}", "被规则 {rule} 拒绝"),
     "operations.plan-initiator": Text("What this side learns:", "本方得知："),
@@ -60,8 +60,9 @@ TEXTS: dict[str, Text] = {
     "operations.plan-figures": Text(
         "Protocol {protocol} ({model}); {rows} rows, {keys} distinct keys; sends {sent} MB, receives {received} MB, about "
         "{seconds} s; runs left today: {left}; results of fewer than {minimum} common keys are not shown.",
-        "协议 {protocol}（{model}）；{rows} 行，{keys} 个不同键；发送 {sent} MB，接收 {received} MB，约 {seconds} 秒；"
-        "今日剩余次数：{left}；共有键少于 {minimum} 个的结果不予显示。",
+        "密码协议 {protocol}（{model:=semi-honest 半诚实模型|malicious 恶意模型}）；{rows} 行，{keys} 个不同键；"
+        "发送 {sent} MB，接收 {received} MB，约 {seconds} 秒；"
+        "今日剩余次数：{left}；共同键少于 {minimum} 个的结果不予显示。",
     ),
     "operations.plan-rejected": Text("Rows left out: {counts}", "未纳入的行：{counts}"),
     "operations.plan-used": Text(
@@ -90,7 +91,7 @@ TEXTS: dict[str, Text] = {
     ),
     "operations.result-below-own-minimum": Text(
         "Fewer common keys than your own minimum of {min_result}.",
-        "共有键少于您自己设定的最小值 {min_result}。",
+        "共同键少于您自己设定的最小值 {min_result}。",
         "The result is not shown; how many there are stays unsaid. Ask for a lower minimum, or use a larger table.",
         "结果不予显示，也不说明具体数目。请降低最小值，或使用更大的表格。",
     ),

@@ -19,11 +19,11 @@ TEXTS: dict[str, Text] = {
         "The partner sent a malformed message: {what}.",
         "对方发来格式错误的消息：{what}。",
         "The run was ended and nothing was released; give the partner the run id.",
-        "运行已终止，未发布任何结果；请将运行编号告知对方。",
+        "运行已终止，未提供任何结果；请将运行编号告知对方。",
     ),
     "session.message-unknown": Text(
         "A script tried to send {kind}, which is not part of the wire contract.",
-        "脚本试图发送不属于通信协议的 {kind}。",
+        "脚本试图发送不属于密码协议的 {kind}。",
         "This is a bug in psc; please report it.",
         "这是 psc 的缺陷，请报告。",
     ),
@@ -31,7 +31,7 @@ TEXTS: dict[str, Text] = {
         "The partner sent {got} where {expected} belongs.",
         "对方在应发送 {expected} 时发送了 {got}。",
         "The run was ended and nothing was released; give the partner the run id.",
-        "运行已终止，未发布任何结果；请将运行编号告知对方。",
+        "运行已终止，未提供任何结果；请将运行编号告知对方。",
     ),
     "session.set-larger-than-agreed": Text(
         "The set has {count} keys but {size} were agreed.",
@@ -41,7 +41,7 @@ TEXTS: dict[str, Text] = {
     ),
     "session.rows-missing": Text(
         "Released columns were agreed but no rows were prepared.",
-        "已约定发布列，但未准备任何行。",
+        "已约定提供列，但未准备任何行。",
         "This is a bug in psc; please report it.",
         "这是 psc 的缺陷，请报告。",
     ),

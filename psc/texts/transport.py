@@ -238,7 +238,7 @@ _ENDED: dict[str, Text] = {
         "The partner refused by its rule '{rule}'.",
         "合作方按规则“{rule}”拒绝。",
         "Compare the request with 'psc agreement show', or ask the partner for a wider agreement.",
-        "请对照 psc agreement show，或请合作方放宽协议。",
+        "请对照 psc agreement show，或请合作方放宽授权协议。",
     ),
     "transport.not-now": Text("The request was not carried out now ({abort_code}).", "现在不能执行该请求（{abort_code}）。"),
     "transport.internal": Text("Something failed inside.", "内部出错。", "See the log.", "请查看日志。"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -13,7 +14,12 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
+from psc.cli.plans import refused_own_side
+from psc.errors import Rule
 from psc.node.runs import get_run
+from psc.operations.plan import Plan
+from psc.operations.requests import Count
+from psc.policy.decide import Deny
 from psc.testing.nodes import PURPOSE, NodePair, grant, node_pair
 
 from .conftest import Psc
@@ -308,3 +314,21 @@ def test_everything_is_said_in_chinese_too(psc: Psc, line: str, pair: NodePair, 
     assert "将得知" in psc(f"count {line} --dry-run").out
     assert "证书" in psc(f"doctor courier --home {pair.merchant.home.path}").out
     assert "请求 courier" in psc(f"runs list --home {pair.merchant.home.path}").out
+
+
+def test_a_receipt_shows_its_agreement_by_id_and_digest(
+    psc: Psc, line: str, pair: NodePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = psc(f"count {line} --json").json()["run_id"]
+    _wait_until_finished(pair, run)
+    home = pair.courier.home.path
+    document = psc(f"runs show {run} --home {home} --json").json()
+    agreements = {entry["agreement"]["id"]: entry for entry in psc(f"agreement list --home {home} --json").json()["agreements"]}
+    assert agreements[document["agreement"]]["digest"] == document["receipt"]["agreement_digest"]
+    shown = psc(f"runs show {run} --home {home}").out
+    assert document["agreement"] in shown
+    assert document["receipt"]["agreement_digest"] in shown
+    monkeypatch.setenv("PSC_LANG", "zh")
+    chinese = psc(f"runs show {run} --home {home}").out
+    assert "英文" in chinese
+    assert document["receipt"]["leakage"]["initiator"][0][:20] in chinese  # as it was signed

@@ -140,3 +140,11 @@ def test_version_names_everything_that_two_nodes_compare(psc: Psc) -> None:
     assert found.keys() == {"version", "series", "protocols", "rules", "number_metadata", "python", "platform"}
     assert {entry["id"] for entry in found["protocols"]} == {"dh-psi", "dh-psi-count"}
     assert found["version"] in psc("version").out
+
+
+def test_a_card_on_a_terminal_says_how_to_get_a_file(psc: Psc, homes: tuple[Home, Home], monkeypatch: pytest.MonkeyPatch) -> None:
+    for line in ("card --home m", "card --home m --rotate"):
+        assert "--output" not in psc(line).err
+    monkeypatch.setattr("psc.cli.setup.stdout_is_terminal", lambda: True)
+    for line in ("card --home m", "card --home m --rotate"):
+        assert "psc card --output CARD_FILE" in psc(line).err

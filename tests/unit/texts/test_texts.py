@@ -10,7 +10,7 @@ import pytest
 
 import psc
 from psc.errors import AbortCode, PscError, Rule
-from psc.texts import all_texts, render
+from psc.texts import all_texts, fill, render
 
 SOURCE = Path(psc.__file__).parent
 RAISED = re.compile(r"(?:Error|refuse|_error)\(\s*\"([a-z]+\.[a-z0-9-]+)\"")
@@ -47,3 +47,25 @@ def test_language_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PSC_LANG", "en")
     assert "scripts" in str(error)
     assert render("session.deadlock", lang="zh") != render("session.deadlock", lang="en")
+
+
+def test_fields_have_three_forms_of_their_own() -> None:
+    assert fill("known: {known:|none yet}", {"known": ""}) == "known: none yet"
+    assert fill("known: {known:|none yet}", {"known": "a, b"}) == "known: a, b"
+    counted = "{count} {count:?key|keys}"
+    assert [fill(counted, {"count": n}) for n in (0, 1, "1", 2, "1,000")] == ["0 keys", "1 key", "1 key", "2 keys", "1,000 keys"]
+    role = "{side:=initiator 发起方|responder 应答方}"
+    assert [fill(role, {"side": side}) for side in ("initiator", "responder", "other")] == ["发起方", "应答方", "other"]
+    for form in ("{x:|none}", "{x:=a b}"):
+        assert "\x1b" not in fill(form, {"x": "\x1b[2J"})
+
+
+def test_chinese_texts_use_one_word_for_each_thing() -> None:
+    for code, text in all_texts().items():
+        said = text.zh + text.fix_zh
+        assert not re.search("(?<!授权)(?<!密码)协议", said), code
+        for word in ("来电者", "共有键", "发布", "目的"):
+            assert word not in said, code
+        assert not re.search("[\u4e00-\u9fff][,;!?]|[,;!?][\u4e00-\u9fff]", said), code  # full-width punctuation
+        for role in ("side", "output_to", "model"):
+            assert not re.search(rf"{{{role}}}", said), code
