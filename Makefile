@@ -40,10 +40,12 @@ bench: $(VENV)/.built           ## measured on this machine; JSON lines are appe
 	$(BIN)/python -m benchmarks.micro.crypto --output benchmarks/results/micro.jsonl
 	$(BIN)/python -m benchmarks.micro.constant_time
 	$(BIN)/python -m benchmarks.macro.match --output benchmarks/results/macro.jsonl
+	$(BIN)/python -m benchmarks.report
 bench-peers: $(VENV)/.built     ## beside spu, in an environment of its own, on the same files in the same call
 	@mkdir -p benchmarks/results
 	test -x .venv-peers/bin/python || { $(PYTHON) -m venv .venv-peers && .venv-peers/bin/pip install --quiet spu==0.9.5; }
 	$(BIN)/python -m benchmarks.peers.ecdh --output benchmarks/results/peers.jsonl
+	$(BIN)/python -m benchmarks.report
 proto: $(VENV)/.built ; $(BIN)/python protos/generate.py
 notebooks: $(VENV)/.built ; cd examples && ../$(BIN)/jupyter execute --inplace *.ipynb
 lock: $(VENV)/.installed        ## renew requirements.lock from pyproject.toml

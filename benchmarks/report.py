@@ -1,0 +1,151 @@
+"""Writes the figures of the documents from the raw samples: ``python -m benchmarks.report``.
+
+Reads ``benchmarks/results/{macro,peers}.jsonl`` (``make bench`` and ``make bench-peers`` append to them) and replaces what
+stands between the markers of ``docs/benchmarks.md`` and of both READMEs. Nothing there is typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path("benchmarks/results")
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+Sample = dict[str, Any]
+
+
+def samples(name: str) -> list[Sample]:
+    """Return the samples of one file, none when it does not exist."""
+    path = RESULTS / name
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; the first column to the left, the others to the right."""
+    lines = ["| " + " | ".join(head) + " |", "| --- |" + " ---: |" * (len(head) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def median(found: Sequence[Sample], *keys: str) -> float:
+    """Return the median of a figure, which may stand inside another."""
+    values = []
+    for sample in found:
+        value: Any = sample
+        for key in keys:
+            value = value[key]
+        values.append(float(value))
+    return statistics.median(values)
+
+
+def grouped(found: Sequence[Sample], *keys: str) -> dict[tuple[Any, ...], list[Sample]]:
+    """Return samples by the values of some keys, in order."""
+    groups: dict[tuple[Any, ...], list[Sample]] = defaultdict(list)
+    for sample in found:
+        groups[tuple(sample[key] for key in keys)].append(sample)
+    return dict(sorted(groups.items(), key=lambda entry: str(entry[0])))
+
+
+def machine_line(found: Sequence[Sample]) -> str:
+    """Say what the figures were measured on."""
+    last = found[-1]
+    wide = ", ".join(last["instructions"])
+    return f"{last['processor']} (family/model {last['family_model']}), {last['cores']} cores, {wide}; Python {last['python']}."
+
+
+def macro(found: Sequence[Sample]) -> str:
+    """Return the table of whole runs."""
+    head = ("operation, keys a side", "runs", "wall s", "of it the run s", "plan said s", "CPU s, initiator")
+    head += ("CPU s, responder", "peak MB, initiator", "peak MB, responder", "MB sent", "MB received", "plan said MB")
+    rows = []
+    for (operation, count), group in grouped(found, "operation", "rows").items():
+        mega = [median(group, f"{side}_peak_rss_bytes") / 1e6 for side in ("initiator", "responder")]
+        moved = [median(group, key) / 1e6 for key in ("bytes_sent", "bytes_received", "plan_bytes_received")]
+        rows.append(
+            (
+                f"`{operation}`, {count:,}",
+                str(len(group)),
+                f"{median(group, 'wall_seconds'):.2f}",
+                f"{median(group, 'run_seconds'):.2f}",
+                f"{median(group, 'plan_seconds'):.2f}",
+                f"{median(group, 'initiator_cpu_seconds'):.2f}",
+                f"{median(group, 'responder_cpu_seconds'):.2f}",
+                *(f"{value:,.0f}" for value in mega),
+                *(f"{value:,.1f}" for value in moved),
+            )
+        )
+    return table(head, rows)
+
+
+def peers(found: Sequence[Sample]) -> str:
+    """Return the table of paired runs beside a peer."""
+    head = ("keys a side", "pairs", "psc s", "spu s", "spu / psc, clock", "least", "psc CPU s", "spu CPU s", "spu / psc, CPU")
+    rows = []
+    for (_, count), group in grouped(found, "peer", "rows").items():
+        rows.append(
+            (
+                f"{count:,}",
+                str(len(group)),
+                f"{median(group, 'psc', 'seconds'):.2f}",
+                f"{median(group, 'spu', 'seconds'):.2f}",
+                f"{median(group, 'ratio'):.2f}",
+                f"{min(sample['ratio'] for sample in group):.2f}",
+                f"{median(group, 'psc', 'cpu_seconds'):.2f}",
+                f"{median(group, 'spu', 'cpu_seconds'):.2f}",
+                f"{median(group, 'cpu_ratio'):.2f}",
+            )
+        )
+    return table(head, rows)
+
+
+def replace(path: Path, text: str) -> None:
+    """Replace what stands between the markers of a document."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2] if END in rest else rest
+    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    """Write the figures from the command line."""
+    whole, pairs = samples("macro.jsonl"), samples("peers.jsonl")
+    parts = []
+    if whole:
+        parts += [
+            "## Whole runs",
+            "`psc match` (one released text column, CSV in and out) and `psc count` against a served Parquet file, mutual TLS on",
+            "the loopback interface; both parties share the cores. `wall` is the whole command, interpreter included.",
+            f"Medians. {machine_line(whole)}\n",
+            macro(whole),
+        ]
+    if pairs:
+        parts += [
+            "\n## Beside spu",
+            "`psc match` by dh-psi and spu 0.9.5 `PROTOCOL_ECDH` on Curve25519: the same CSV files, CSV out, mutual TLS for both,",
+            "run in pairs by one call; both parties on one machine. spu takes SHA-256 of an item as a point's u-coordinate, which",
+            "lets the peer read one bit of each; psc hashes to the group (RFC 9380, RFC 9496). Medians of the pairs' ratios.",
+            f"{machine_line(pairs)}\n",
+            peers(pairs),
+        ]
+    replace(Path("docs/benchmarks.md"), "\n".join(parts))
+    if whole:
+        short = table(
+            ("two parties on one machine", "wall s", "MB sent", "MB received"),
+            [
+                (
+                    f"`{operation}`, {count:,} keys a side",
+                    f"{median(group, 'wall_seconds'):.1f}",
+                    f"{median(group, 'bytes_sent') / 1e6:.1f}",
+                    f"{median(group, 'bytes_received') / 1e6:.1f}",
+                )
+                for (operation, count), group in grouped(whole, "operation", "rows").items()
+            ],
+        )
+        for name in ("README.md", "README.zh-CN.md"):
+            replace(Path(name), f"{machine_line(whole)}\n\n{short}")
+
+
+if __name__ == "__main__":
+    main()
