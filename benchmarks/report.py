@@ -124,8 +124,9 @@ def main() -> None:
         parts += [
             "\n## Beside spu",
             "`psc match` by dh-psi and spu 0.9.5 `PROTOCOL_ECDH` on Curve25519: the same CSV files, CSV out, mutual TLS for",
-            "both, run in pairs by one call; both parties on one machine. spu takes SHA-256 of an item as a point's u-coordinate,",
-            "which lets the peer read one bit of each; psc hashes to the group (RFC 9380, RFC 9496). Medians of the pairs' ratios.",
+            "both, in pairs, by one call; both parties on one machine. spu takes SHA-256 of an item as a point's",
+            "u-coordinate, which lets the peer read one bit of each item; psc hashes to the group (RFC 9380, RFC 9496).",
+            "Medians, of the ratios too.",
             f"{machine_line(pairs)}\n",
             peers(pairs),
         ]
