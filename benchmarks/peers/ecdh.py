@@ -33,7 +33,7 @@ from psc.testing.companies import Companies
 from psc.testing.nodes import free_port
 
 PARTY = Path(__file__).with_name("spu_party.py")
-_LIMITS = ("--runs-per-day", 1000, "--max-input", 1 << 22)
+LIMITS = ("--runs-per-day", 1000, "--max-input", 1 << 22)
 
 
 def write_tables(folder: Path, rows: int) -> None:
@@ -124,7 +124,7 @@ def main() -> None:
             write_tables(companies.folder, rows)
             write_certificates(companies.folder)
             companies.found()
-            companies.grant(companies.folder / "parcels.csv", "phone=phone:phone", rows_per_key=1, options=_LIMITS)
+            companies.grant(companies.folder / "parcels.csv", "phone=phone:phone", rows_per_key=1, options=LIMITS)
             found = []
             for _ in range(pairs):
                 ours = run_psc(companies)

@@ -14,7 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,6 +26,7 @@ from pydantic_settings import (
 from psc.errors import UsageError
 from psc.node.fields import NodeName
 from psc.node.files import storage_errors
+from psc.protocols.base import CHUNK_BYTES
 from psc.session.limits import Limits
 from psc.texts import is_plain
 
@@ -65,6 +66,9 @@ def _region(value: str) -> str:
     return value
 
 
+_LEAST_FRAME_BYTES = CHUNK_BYTES + 1024
+
+
 class TlsSettings(BaseModel):
     """Certificates of a company CA; all empty: the node's own authority issues short-lived ones."""
 
@@ -87,6 +91,13 @@ class Settings(BaseSettings):
     language: Literal["", "en", "zh"] = ""
     tls: TlsSettings = TlsSettings()
     limits: Limits = Field(default_factory=Limits)
+
+    @field_validator("limits")
+    @classmethod
+    def _frames_hold_a_chunk(cls, limits: Limits) -> Limits:
+        if limits.frame_bytes < _LEAST_FRAME_BYTES:
+            raise ValueError(f"frame_bytes must be at least {_LEAST_FRAME_BYTES}: a protocol's messages are that large")
+        return limits
 
 
 def read_settings(path: Path, *, shown: Path | None = None) -> Settings:

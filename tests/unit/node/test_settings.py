@@ -139,3 +139,10 @@ def test_a_variable_that_is_no_table_is_an_error(file: Path, monkeypatch: pytest
 @pytest.mark.parametrize("address", ["", "a:1", "10.0.0.1:7443", "[2001:db8::1]:7443", "a-b.example:65535", "快递.cn:1"])
 def test_addresses(address: str) -> None:
     assert check_address(address) == address
+
+
+def test_a_frame_must_hold_a_protocols_message(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    path.write_text(default_settings("courier") + "frame_bytes = 65536\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="frame_bytes"):
+        read_settings(path)
