@@ -18,12 +18,12 @@ from psc.node.clock import now, timestamp
 from psc.node.home import Home
 from psc.node.identity import verify
 from psc.node.own import own_card
-from psc.node.runs import finish_run, keep_receipt, start_run
+from psc.node.runs import keep_receipt, start_run
 from psc.node.trust import Partner
 from psc.operations.plan import Plan, too_small
 from psc.operations.progress import Cancel, ProgressCallback, Tracker
 from psc.operations.results import CountResult, MatchResult, ReleasedRows, Result, RunStats, join_rows
-from psc.operations.running import Clock, record_failure, stoppable
+from psc.operations.running import Clock, record_end, record_failure, stoppable
 from psc.operations.status import PROTOCOLS
 from psc.operations.terms import count_params, leakage_for, match_params, receipt_of_run, work_items
 from psc.protocols import dh_psi, dh_psi_count
@@ -50,14 +50,12 @@ class Asking:
         home: the own node.
         partner: whom we ask.
         open: carries a hello there.
-        tls: whether certificates are bound.
         tap: sees every plaintext frame, for tests that search a recorded run.
     """
 
     home: Home
     partner: Partner
     open: Open
-    tls: bool = True
     tap: Tap | None = None
 
     def run(self, plan: Plan, progress: ProgressCallback | None, cancel: Cancel | None) -> Result:
@@ -95,16 +93,7 @@ class Asking:
         finally:
             if channel is not None:
                 channel.close()
-        stats = result.stats
-        finish_run(
-            self.home,
-            run_id,
-            "finished",
-            partner_size=accept.responder_size,
-            bytes_sent=stats.bytes_sent,
-            bytes_received=stats.bytes_received,
-            seconds=stats.seconds,
-        )
+        record_end(self.home, run_id, "finished", result.stats)
         tracker.stage("done")
         return result
 
@@ -125,7 +114,7 @@ class Asking:
             responder=self.partner.identity,
             responder_name=self.partner.name,
             initiator_role="receiver",
-            certificate=own_certificate_digest(self.home) if self.tls else "",
+            certificate=own_certificate_digest(self.home),
             nonce=secrets.token_hex(32),
             dataset=plan.dataset,
             dataset_version=plan.entry.dataset_version,

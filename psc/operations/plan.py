@@ -188,11 +188,10 @@ def make_plan(
     """
     plan = Plan(request=request, partner=partner.name)
     check_compatible(status, PROTOCOL_OF[request.OPERATION])
-    unknown = _unknown_names(catalogue, request)
-    if unknown is not None:
-        plan.refusal = unknown.error()
-        return plan
     asked = _request(catalogue, request)
+    if isinstance(asked, Deny):
+        plan.refusal = asked.error()
+        return plan
     least = max((entry.min_input for entry in catalogue.of(request.dataset)), default=0)
     early = decide_from_catalogue(catalogue, replace(asked, input_size=least))
     if isinstance(early, Deny):
@@ -239,22 +238,11 @@ def _check_metadata(entry: CatalogueEntry, asked: RunRequest, status: Status) ->
         )
 
 
-def _unknown_names(catalogue: Catalogue, request: Request) -> Deny | None:
-    """Return the refusal of names that no agreement on the dataset has; of a dataset without one, nothing is known here."""
-    entries = catalogue.of(request.dataset)
-    keys = {key.name: key.kind for entry in entries for key in entry.keys}
-    columns = {column.name for entry in entries for column in entry.release}
-    unknown = [name for name in key_names(request.on) if name not in keys]
-    if entries and unknown:
-        allowed = ", ".join(f"{name}:{kind}" for name, kind in sorted(keys.items()))
-        return Deny(Rule.KEY_NOT_GRANTED, {"keys": ", ".join(unknown), "allowed": allowed})
-    unwanted = [name for name in request.want if name not in columns] if isinstance(request, Match) else []
-    if entries and unwanted:
-        return Deny(Rule.COLUMN_NOT_RELEASED, {"columns": ", ".join(unwanted), "allowed": ", ".join(sorted(columns))})
-    return None
+def _request(catalogue: Catalogue, request: Request) -> RunRequest | Deny:
+    """Return what is asked in the catalogue's terms, or the refusal of a name that no agreement on the dataset has.
 
-
-def _request(catalogue: Catalogue, request: Request) -> RunRequest:
+    Of a dataset without an agreement nothing is known here; the rules then refuse the dataset itself.
+    """
     entries = catalogue.of(request.dataset)
     keys = {key.name: key for entry in reversed(entries) for key in entry.keys}
     columns = {column.name: column for entry in reversed(entries) for column in entry.release}
@@ -262,6 +250,12 @@ def _request(catalogue: Catalogue, request: Request) -> RunRequest:
     if not names:
         raise UsageError("data.no-key")
     want = tuple(request.want) if isinstance(request, Match) else ()
+    unknown, unwanted = [name for name in names if name not in keys], [name for name in want if name not in columns]
+    if entries and unknown:
+        allowed = ", ".join(f"{name}:{key.kind}" for name, key in sorted(keys.items()))
+        return Deny(Rule.KEY_NOT_GRANTED, {"keys": ", ".join(unknown), "allowed": allowed})
+    if entries and unwanted:
+        return Deny(Rule.COLUMN_NOT_RELEASED, {"columns": ", ".join(unwanted), "allowed": ", ".join(sorted(columns))})
     limits = None
     if request.minimum_result is not None:
         limits = NO_LIMITS.model_copy(update={"min_result": request.minimum_result})

@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import threading
 from collections import OrderedDict, defaultdict
+from time import monotonic
 
 import pyarrow as pa
 
@@ -36,7 +37,7 @@ from psc.node.tables import LoadedDataset, read_dataset
 from psc.node.trust import party_of
 from psc.operations.prepare import source_state
 from psc.operations.results import SOURCE_ROW, join_rows
-from psc.operations.running import Clock, record_failure, stoppable
+from psc.operations.running import Clock, record_end, record_failure, stoppable
 from psc.operations.status import PROTOCOLS, own_status
 from psc.operations.terms import PROTOCOL_OF, count_params, match_params, payload_bytes, receipt_of_run
 from psc.policy.agreement import NO_LIMITS
@@ -54,6 +55,7 @@ from psc.transport.handler import Answer, Peer
 __all__ = ["NodeHandler"]
 
 _CACHED_DATASETS = 2
+_USELESS_SECONDS = 60.0
 
 
 class NodeHandler:
@@ -61,11 +63,10 @@ class NodeHandler:
 
     Args:
         home: the node.
-        tls: false on a plain-text loopback port, where no certificate is bound.
     """
 
-    def __init__(self, home: Home, *, tls: bool = True) -> None:
-        self._home, self._tls = home, tls
+    def __init__(self, home: Home) -> None:
+        self._home = home
         self._datasets = _DatasetCache(home)
 
     def status(self, peer: Peer) -> bytes:
@@ -148,7 +149,7 @@ class NodeHandler:
         accept = Accept(
             hello=hello.digest(),
             nonce=secrets.token_hex(32),
-            certificate=own_certificate_digest(self._home) if self._tls else "",
+            certificate=own_certificate_digest(self._home),
             responder_size=size,
             accepted_at=timestamp(now()),
         )
@@ -159,7 +160,7 @@ class NodeHandler:
         if hello.initiator != peer.identity or hello.responder != self._home.identity.public:
             raise AuthenticationError("operations.hello-not-from-partner")
         verify(hello, signature.hex(), peer.identity)
-        if self._tls and peer.certificate and hello.certificate != peer.certificate:
+        if peer.certificate and hello.certificate != peer.certificate:
             raise AuthenticationError("operations.hello-other-certificate", partner=peer.name)
         if (hello.initiator_name, hello.responder_name) != (peer.name, own_card(self._home).card.name):
             raise ParameterMismatchError(
@@ -211,14 +212,15 @@ class _DatasetCache:
 
     A source that changed is noticed before each use: reading checks it against the registered version, and a cached one is
     only used while the source's files look as they did when they were read. A source that was found not to be what was
-    registered is not read again until it looks different: such runs are not charged, so they must cost nothing.
+    registered is not read again until it looks different, or for a minute: such runs are not charged, so they must cost next
+    to nothing; a permission or a network that was mended shows in no file's size or time.
     """
 
     def __init__(self, home: Home) -> None:
         self._home, self._lock = home, threading.Lock()
         self._reading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._kept: OrderedDict[tuple[object, ...], LoadedDataset] = OrderedDict()
-        self._useless: dict[str, tuple[object, DataError]] = {}
+        self._useless: dict[str, tuple[object, float, DataError]] = {}
 
     def load(self, hello: Hello) -> LoadedDataset:
         """Return the dataset as this run uses it; one reading of a dataset at a time, two would need twice the memory.
@@ -239,13 +241,13 @@ class _DatasetCache:
                     self._kept.move_to_end(use)
                     return self._kept[use]
                 known = self._useless.get(record.name)
-            if known is not None and known[0] == (record.version, state):
-                raise DataError(known[1].code, **{**known[1].fields, "run_id": hello.run_id})
+            if known is not None and known[0] == (record.version, state) and monotonic() < known[1]:
+                raise DataError(known[2].code, **{**known[2].fields, "run_id": hello.run_id})
             try:
                 loaded = read_dataset(record, keys=keys, release=release, rows_per_key=hello.rows_per_key)
             except DataError as error:
                 with self._lock:
-                    self._useless[record.name] = ((record.version, state), error)
+                    self._useless[record.name] = ((record.version, state), monotonic() + _USELESS_SECONDS, error)
                 raise
             with self._lock:
                 self._useless.pop(record.name, None)
@@ -267,16 +269,7 @@ class _ResponderRun:
         try:
             with stoppable(self._home, run_id, channel):
                 self._play(channel)
-            stats = clock.stats(channel)
-            finish_run(
-                self._home,
-                run_id,
-                "finished",
-                own_size=self._accept.responder_size,
-                bytes_sent=stats.bytes_sent,
-                bytes_received=stats.bytes_received,
-                seconds=stats.seconds,
-            )
+            record_end(self._home, run_id, "finished", clock.stats(channel), own_size=self._accept.responder_size)
         except BaseException as error:
             record_failure(self._home, run_id, error, clock.stats(channel))
             raise

@@ -7,6 +7,7 @@ import resource
 import threading
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 from psc.errors import AbortCode, CancelledError, PeerAbortedError, PolicyDeniedError, PscError
 from psc.node.home import Home
@@ -14,7 +15,9 @@ from psc.node.runs import cancel_requested, finish_run
 from psc.operations.results import RunStats
 from psc.session.channel import Channel, ChannelStats
 
-__all__ = ["Clock", "record_failure", "stoppable"]
+__all__ = ["Clock", "record_end", "record_failure", "stoppable"]
+
+Status = Literal["finished", "failed", "refused", "cancelled"]
 
 _POLL_SECONDS = 0.5
 
@@ -61,6 +64,30 @@ class Clock:
         )
 
 
+def record_end(
+    home: Home,
+    run_id: str,
+    status: Status,
+    stats: RunStats,
+    *,
+    code: str = "",
+    own_size: int | None = None,
+    partner_size: int | None = None,
+) -> None:
+    """Record how a run ended, with its figures; sizes that were not known when it began may be given."""
+    finish_run(
+        home,
+        run_id,
+        status,
+        code=code,
+        own_size=own_size,
+        partner_size=partner_size,
+        bytes_sent=stats.bytes_sent,
+        bytes_received=stats.bytes_received,
+        seconds=stats.seconds,
+    )
+
+
 def record_failure(home: Home, run_id: str, error: BaseException, stats: RunStats) -> None:
     """Record how a run ended that did not finish; a store that refuses hides no other error."""
     code = "internal"
@@ -70,13 +97,6 @@ def record_failure(home: Home, run_id: str, error: BaseException, stats: RunStat
     cancelled = isinstance(error, CancelledError | KeyboardInterrupt) or (
         isinstance(error, PeerAbortedError) and error.abort_code is AbortCode.CANCELLED
     )
+    status: Status = "cancelled" if cancelled else "refused" if isinstance(error, PolicyDeniedError) else "failed"
     with contextlib.suppress(PscError):
-        finish_run(
-            home,
-            run_id,
-            "cancelled" if cancelled else "refused" if isinstance(error, PolicyDeniedError) else "failed",
-            code=code,
-            bytes_sent=stats.bytes_sent,
-            bytes_received=stats.bytes_received,
-            seconds=stats.seconds,
-        )
+        record_end(home, run_id, status, stats, code=code)

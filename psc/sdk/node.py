@@ -247,7 +247,11 @@ class Node:
             with link:
                 link.answer(handler, stop, peer, observe=observe)
 
-        link.status()
+        try:
+            link.status()
+        except BaseException:
+            link.close()
+            raise
         return Answering(answer)
 
 

@@ -191,6 +191,26 @@ def test_a_source_that_changed_at_the_responder_is_data_not_ready(market: Market
     assert charges(market.pair.courier.home) == before
 
 
+def test_a_source_that_failed_is_read_again_after_a_while(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL has no size or time to tell that it works again: only the clock ends what is remembered of it."""
+    only(market, "remote")
+    original, clock, answers = responder.read_dataset, [0.0], [DataError("data.file-missing", file="x", folder="y")]
+
+    def flaky(*args: Any, **options: Any) -> Any:
+        if answers:
+            raise answers.pop()
+        return original(*args, **options)
+
+    monkeypatch.setattr(responder, "source_state", lambda _: None)
+    monkeypatch.setattr(responder, "read_dataset", flaky)
+    monkeypatch.setattr(responder, "monotonic", lambda: clock[0])
+    for _ in range(2):
+        with pytest.raises(PeerAbortedError):
+            plan_of(market, dataset="remote").run()
+    clock[0] = 61.0
+    assert isinstance(plan_of(market, dataset="remote").run(), psc.MatchResult)
+
+
 def test_a_used_run_id_is_refused_and_what_is_read_is_charged(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
     only(market, "charged", runs_per_day=3)
     reads: list[str] = []
