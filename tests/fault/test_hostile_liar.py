@@ -209,7 +209,7 @@ def test_a_lying_sender_gives_no_wrong_row(pair: Parties, lie: Callable[[Message
             hellos.append(Hello.parse(hello))
             return honest.open(hello, *rest)
 
-        plan.asking = Watched(honest.home, honest.partner, opened, honest.tls, honest.tap)
+        plan.asking = Watched(honest.home, honest.partner, opened, honest.tap)
         object.__setattr__(plan.asking, "outputs", outputs)
 
     try:
