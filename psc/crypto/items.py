@@ -7,6 +7,7 @@ Equal items therefore mean equal cells of equal kinds: the encoding is injective
 ==============================  =========================================================================================
 ``Items.encode(columns)``       one item a row; columns have equal row counts; at most 255 columns and 65,535 bytes an item
 ``Items.from_list(items)``      byte strings as they are; for tests and vectors
+``Items.concat(batches)``       the items of several batches, one batch after the other
 ``len(items)``                  the number of items
 ``items.slice(start, stop)``    the items ``start..stop``; shares the storage
 ``items.padded(total, rng)``    the items, and after them dummies of 32 random bytes, ``total`` together

@@ -148,6 +148,20 @@ impl Items {
         Ok(Self::own(data, ends))
     }
 
+    /// The items of several batches, one batch after the other.
+    pub fn concat(parts: &[&Self]) -> Result<Self> {
+        let count = parts.iter().map(|part| part.len()).sum();
+        check_range("items", count, 0, ITEMS_MAX)?;
+        let items = || parts.iter().flat_map(|part| part.iter());
+        let mut data = Vec::with_capacity(items().map(<[u8]>::len).sum());
+        let mut ends = Vec::with_capacity(count);
+        for item in items() {
+            data.extend_from_slice(item);
+            ends.push(data.len());
+        }
+        Ok(Self::own(data, ends))
+    }
+
     /// All items in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> + Clone {
         (0..self.len()).map(|index| self.get(index))

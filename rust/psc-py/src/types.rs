@@ -112,6 +112,13 @@ impl Items {
         Ok(Self(items::Items::from_slices(items.iter().map(|item| &**item))?))
     }
 
+    /// Return the items of several batches, one batch after the other.
+    #[staticmethod]
+    fn concat(parts: Vec<PyRef<'_, Self>>) -> Result<Self, CoreError> {
+        let parts: Vec<&items::Items> = parts.iter().map(|part| &part.0).collect();
+        Ok(Self(items::Items::concat(&parts)?))
+    }
+
     fn __len__(&self) -> usize {
         self.0.len()
     }

@@ -87,6 +87,12 @@ def test_slices_and_digests(values: list[bytes], data: st.DataObject) -> None:
         assert part.digest(b"salt") != Items.from_list([*values[start:stop], b""]).digest(b"salt")
 
 
+@given(st.lists(st.lists(cells, max_size=5), max_size=5))
+def test_concat_is_the_batches_one_after_the_other(batches: list[list[bytes]]) -> None:
+    joined = Items.concat([Items.from_list([b"x", *batch]).slice(1, len(batch) + 1) for batch in batches])
+    assert [joined.get(i) for i in range(len(joined))] == [cell for batch in batches for cell in batch]
+
+
 def test_arrow_buffers_are_taken_with_their_slices() -> None:
     array = pa.array(["x", "ab", "", "cde"], pa.large_string()).slice(1)
     _, offsets, data = array.buffers()
