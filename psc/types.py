@@ -7,30 +7,53 @@ import json
 import re
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from psc.errors import MalformedMessageError
 from psc.texts import is_plain
 
 __all__ = [
     "DOCUMENT_BYTES_MAX",
+    "GROUPS_MAX",
+    "SCALE_MAX",
+    "VALUE_LIMIT",
     "Document",
+    "GroupColumn",
     "KeyColumn",
     "KeyKind",
+    "Membership",
+    "Noise",
+    "NoiseMechanism",
     "OperationName",
     "OutputTo",
     "PlainName",
     "PlainText",
     "ReleasedColumn",
+    "Statistic",
+    "StatisticKind",
+    "ValueColumn",
     "canonical_json",
     "plain_place",
+    "scaled_text",
 ]
 
 DOCUMENT_BYTES_MAX = 256 * 1024
 """The largest document (card, agreement, hello, catalogue, receipt) that is parsed, in bytes."""
 
-OperationName = Literal["match", "count"]
-OutputTo = Literal["receiver", "both"]
+SCALE_MAX = 9
+"""Most decimals of a value."""
+
+VALUE_LIMIT = 1 << 62
+"""Values are closer to zero than this, in units of their scale."""
+
+GROUPS_MAX = 1024
+"""Most distinct labels of a group column, and of several together."""
+
+OperationName = Literal["match", "count", "aggregate"]
+OutputTo = Literal["receiver", "responder", "both"]
+Membership = Literal["hidden", "owner"]
+NoiseMechanism = Literal["laplace", "gaussian"]
+StatisticKind = Literal["count", "sum", "squares", "bin"]
 KeyKind = Literal["phone", "email", "idcard", "waybill", "text", "integer"]
 ReleaseType = Literal["text", "int64", "float64", "bool", "date"]
 
@@ -99,6 +122,13 @@ def plain_place(place: str) -> str:
     return place if _PLACE.fullmatch(place) else "document"
 
 
+def scaled_text(units: int, scale: int) -> str:
+    """Return a scaled integer as a decimal: 12345 at scale 2 is ``123.45``; at scale 0 the integer."""
+    digits = f"{abs(units):0{scale + 1}d}"
+    whole, fraction = (digits[:-scale], digits[-scale:]) if scale else (digits, "")
+    return ("-" if units < 0 else "") + whole + ("." + fraction if fraction else "")
+
+
 def _where(error: ValidationError) -> str:
     return plain_place(".".join(str(part) for part in error.errors()[0]["loc"]))
 
@@ -116,3 +146,106 @@ class ReleasedColumn(Document):
     name: PlainName
     type: ReleaseType
     width_bytes: int = Field(ge=1, le=1024)
+
+
+Units = Annotated[int, Field(gt=-VALUE_LIMIT, lt=VALUE_LIMIT)]
+BinEdge = Annotated[int, Field(gt=-(1 << 63), lt=1 << 63)]
+
+
+class ValueColumn(Document):
+    """A column of numbers that aggregates may use: each cell is a whole number of units of 10^-scale, from low to high.
+
+    Attributes:
+        name: its name, as partners see it.
+        scale: decimals, 0 to 9.
+        low: the least value, in units.
+        high: the greatest value, in units.
+    """
+
+    name: PlainName
+    scale: int = Field(ge=0, le=SCALE_MAX)
+    low: Units
+    high: Units
+
+    @property
+    def magnitude(self) -> int:
+        """The greatest absolute value, in units."""
+        return max(abs(self.low), abs(self.high))
+
+    def __str__(self) -> str:
+        """Return the column as it is declared: ``fee:2:0.00..100.00``, with its scale and its range as decimals."""
+        return f"{self.name}:{self.scale}:{scaled_text(self.low, self.scale)}..{scaled_text(self.high, self.scale)}"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+class GroupColumn(Document):
+    """A column whose labels group customers.
+
+    Attributes:
+        name: its name, as partners see it.
+        groups: how many labels there are; where it grants, at most how many.
+    """
+
+    name: PlainName
+    groups: int = Field(ge=0, le=GROUPS_MAX)
+
+
+class Noise(Document):
+    """The noise that a value owner adds before numbers leave it.
+
+    Attributes:
+        mechanism: discrete Laplace or discrete Gaussian.
+        budget_thousandths: what one run may spend, in thousandths: epsilon of differential privacy for ``laplace``, rho of
+            zero-concentrated differential privacy for ``gaussian``. It is split evenly over the noisy numbers that one
+            customer is in; cells are disjoint, so their number does not divide it.
+    """
+
+    mechanism: NoiseMechanism
+    budget_thousandths: int = Field(ge=1, le=1_000_000)
+
+    def __str__(self) -> str:
+        """Return it as it is declared: ``laplace:0.5``."""
+        return f"{self.mechanism}:{scaled_text(self.budget_thousandths, 3).rstrip('0').rstrip('.')}"
+
+
+class Statistic(Document):
+    """One additive number of an aggregate: a sum, over the shared customers of a cell, of one integer a customer.
+
+    For a customer with rows of values v (nulls left out) that integer is: ``count`` per row the number of rows (of values,
+    with a column), per customer 1 if there is a value; ``sum`` Σv; ``squares`` per row Σv², per customer (Σv)²; ``bin`` per
+    row how many v are in [low, high), per customer 1 if there is a value and Σv is.
+
+    Attributes:
+        kind: what is added up.
+        per: over rows, or over each customer's total.
+        column: the value column; None, for ``count`` alone, counts rows or customers.
+        low: lower edge of a bin, in units of the column's scale, inside; None for other kinds.
+        high: upper edge of a bin, outside (the closed end of the last bin is its upper edge less 1).
+        weight: index of the initiator's weight column by which a ``count`` or ``sum`` per row is multiplied, row by row of
+            the join; only where the value owner adds up in the clear.
+    """
+
+    kind: StatisticKind
+    per: Literal["row", "customer"]
+    column: PlainName | None
+    low: BinEdge | None = None
+    high: BinEdge | None = None
+    weight: Annotated[int, Field(ge=0, le=63)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.column is None and self.kind != "count":
+            raise ValueError("a column is missing")
+        if self.kind == "bin":
+            if self.low is None or self.high is None or self.low >= self.high:
+                raise ValueError("a bin has a low edge below a high edge")
+        elif self.low is not None or self.high is not None:
+            raise ValueError("only a bin has edges")
+        if self.weight is not None and (self.per != "row" or self.kind not in ("count", "sum")):
+            raise ValueError("only counts and sums of rows can be weighted")
+        return self

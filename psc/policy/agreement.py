@@ -7,16 +7,28 @@ file either way. Limits that a partner can be held to (runs, sizes, columns, dat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from psc.node.clock import parse_timestamp
 from psc.node.fields import Digest, IdentityKey, NodeName, Purpose, Timestamp
-from psc.types import Document, KeyColumn, OperationName, OutputTo, ReleasedColumn
+from psc.types import (
+    Document,
+    GroupColumn,
+    KeyColumn,
+    Membership,
+    Noise,
+    OperationName,
+    OutputTo,
+    ReleasedColumn,
+    ValueColumn,
+)
 
 __all__ = [
     "MAX_INPUT",
+    "MIN_GROUP",
     "MIN_INPUT",
     "MIN_RESULT",
     "NO_LIMITS",
@@ -27,10 +39,12 @@ __all__ = [
     "Revocation",
     "RunLimits",
     "strictest",
+    "strictest_noise",
 ]
 
 MIN_INPUT = 1_000
 MIN_RESULT = 20
+MIN_GROUP = 20
 RUNS_PER_DAY = 10
 MAX_INPUT = 2**26
 
@@ -49,17 +63,19 @@ class RunLimits(Document):
     """The bounds on a run; ``strictest`` joins two of them.
 
     Sizes are numbers of distinct keys. ``min_input`` holds for both sides' sets. ``min_result`` is the least number of
-    common keys that is worth telling; fewer are refused. ``None`` means no bound.
+    common keys that is worth telling; fewer are refused. ``min_group`` is the same for one group of an aggregate: a smaller one
+    is withheld. ``None`` means no bound.
     """
 
     min_input: Count = MIN_INPUT
     max_input: Positive = MAX_INPUT
     min_result: Count = MIN_RESULT
+    min_group: Count = MIN_GROUP
     runs_per_day: Count = RUNS_PER_DAY
     elements_per_day: Count | None = None
 
 
-NO_LIMITS = RunLimits(min_input=0, max_input=1 << 40, min_result=0, runs_per_day=1 << 40)
+NO_LIMITS = RunLimits(min_input=0, max_input=1 << 40, min_result=0, min_group=0, runs_per_day=1 << 40)
 """Bounds that bind nothing: what a party without documents of its own asks for."""
 
 
@@ -70,13 +86,34 @@ def strictest(first: RunLimits, second: RunLimits) -> RunLimits:
         min_input=max(first.min_input, second.min_input),
         max_input=min(first.max_input, second.max_input),
         min_result=max(first.min_result, second.min_result),
+        min_group=max(first.min_group, second.min_group),
         runs_per_day=min(first.runs_per_day, second.runs_per_day),
         elements_per_day=min(elements) if elements else None,
     )
 
 
+def strictest_noise(first: Noise | None, second: Noise | None) -> Noise | None:
+    """Return the noise with the smaller budget, which hides most; None when neither asks for any.
+
+    Epsilon of ``laplace`` is compared with rho of ``gaussian`` by what it implies: epsilon² / 2.
+    """
+    asked = [noise for noise in (first, second) if noise is not None]
+    return min(asked, key=_twice_rho, default=None)
+
+
+def _twice_rho(noise: Noise) -> tuple[int, str]:
+    """Return 2·rho in millionths, exactly; the mechanism breaks a tie, so that both sides choose alike."""
+    budget = noise.budget_thousandths
+    return (budget * budget if noise.mechanism == "laplace" else 2000 * budget), noise.mechanism
+
+
 class DatasetTerms(Document):
-    """What is allowed on one dataset."""
+    """What is allowed on one dataset.
+
+    ``values``, ``groups``, ``membership``, ``noise`` and ``min_group`` hold for aggregates. A value is granted with its scale
+    and range, a group column by its name. ``membership`` says what may be known of who is in both sets: ``hidden`` from both
+    sides, or ``owner``, known to the owner of the values, who then sums in the clear. ``noise`` is what the owner adds in a run.
+    """
 
     dataset: NodeName
     operations: Annotated[tuple[OperationName, ...], Field(min_length=1, max_length=8)]
@@ -86,9 +123,15 @@ class DatasetTerms(Document):
     min_input: Count = MIN_INPUT
     max_input: Positive = MAX_INPUT
     min_result: Count = MIN_RESULT
+    min_group: Count = MIN_GROUP
     runs_per_day: Count = RUNS_PER_DAY
     elements_per_day: Count | None = None
-    outputs: Annotated[tuple[OutputTo, ...], Field(min_length=1, max_length=2)] = ("receiver",)
+    outputs: Annotated[tuple[OutputTo, ...], Field(min_length=1, max_length=3)] = ("receiver",)
+    values: Annotated[tuple[ValueColumn, ...], Field(max_length=64)] = ()
+    groups: Annotated[tuple[GroupColumn, ...], Field(max_length=64)] = ()
+    membership: Annotated[tuple[Membership, ...], Field(min_length=1, max_length=2)] = ("hidden",)
+    noise: Noise | None = None
+    min_group: Count = MIN_GROUP
 
     @property
     def limits(self) -> RunLimits:
@@ -97,13 +140,15 @@ class DatasetTerms(Document):
             min_input=self.min_input,
             max_input=self.max_input,
             min_result=self.min_result,
+            min_group=self.min_group,
             runs_per_day=self.runs_per_day,
             elements_per_day=self.elements_per_day,
         )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for what in (self.operations, self.outputs, _names(self.keys), _names(self.release)):
+        columns = (self.keys, self.release, self.values, self.groups)
+        for what in (self.operations, self.outputs, self.membership, *map(_names, columns)):
             if len(set(what)) != len(what):
                 raise ValueError("an entry stands twice")
         if self.min_input > self.max_input:
@@ -153,5 +198,5 @@ class Revocation(Document):
     revoked_at: Timestamp
 
 
-def _names(columns: tuple[KeyColumn, ...] | tuple[ReleasedColumn, ...]) -> tuple[str, ...]:
+def _names(columns: Sequence[KeyColumn | ReleasedColumn | ValueColumn | GroupColumn]) -> tuple[str, ...]:
     return tuple(column.name for column in columns)

@@ -19,12 +19,24 @@ from psc.node.home import Home
 from psc.node.own import own_card
 from psc.node.records import DatasetRecord
 from psc.node.trust import Partner, party_of
-from psc.policy.agreement import DatasetTerms, Party
+from psc.policy.agreement import MIN_GROUP, DatasetTerms, Party
 from psc.policy.agreements import StoredAgreement, with_partner
 from psc.policy.decide import AgreementState, AgreementView, Allow, DatasetFacts, Deny, RunRequest, Usage, decide
 from psc.policy.ledger import usage
 from psc.protocols.padding import padded_size
-from psc.types import Document, KeyColumn, OperationName, OutputTo, PlainName, PlainText, ReleasedColumn
+from psc.types import (
+    Document,
+    GroupColumn,
+    KeyColumn,
+    Membership,
+    Noise,
+    OperationName,
+    OutputTo,
+    PlainName,
+    PlainText,
+    ReleasedColumn,
+    ValueColumn,
+)
 
 __all__ = ["Catalogue", "CatalogueEntry", "PaddedCount", "catalogue_for", "check_request", "decide_from_catalogue"]
 
@@ -42,7 +54,8 @@ class CatalogueEntry(Document):
     """One dataset under one agreement, as it is today.
 
     ``runs_left`` and ``elements_left`` are what remains on this UTC day; ``release`` and ``max_rows_per_key`` are the
-    smaller of what is agreed and what is registered.
+    smaller of what is agreed and what is registered. ``values`` and ``groups`` are those both agreed and registered, with the
+    number of labels that there are; ``rows_bound`` is the most rows of one key in the dataset that a statistic adds up.
     """
 
     dataset: NodeName
@@ -63,6 +76,12 @@ class CatalogueEntry(Document):
     elements_per_day: Count | None
     elements_left: Count | None
     outputs: tuple[OutputTo, ...]
+    values: tuple[ValueColumn, ...] = ()
+    groups: tuple[GroupColumn, ...] = ()
+    membership: tuple[Membership, ...] = ("hidden",)
+    noise: Noise | None = None
+    min_group: Count = MIN_GROUP
+    rows_bound: Annotated[int, Field(ge=1, le=1024)] = 1
     purpose: tuple[Purpose, ...]
     agreement: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
     agreement_digest: Digest
@@ -89,6 +108,11 @@ class CatalogueEntry(Document):
             runs_per_day=self.runs_per_day,
             elements_per_day=self.elements_per_day,
             outputs=self.outputs,
+            values=self.values,
+            groups=self.groups,
+            membership=self.membership,
+            noise=self.noise,
+            min_group=self.min_group,
         )
 
 
@@ -177,6 +201,8 @@ def decide_from_catalogue(catalogue: Catalogue, request: RunRequest, *, moment: 
         release=tuple(dict.fromkeys(column for entry in entries for column in entry.release)),
         key_count=newest.key_count_of(tuple(key.name for key in request.keys)),
         max_rows_per_key=max(entry.max_rows_per_key for entry in entries),
+        values=tuple(dict.fromkeys(value for entry in entries for value in entry.values)),
+        groups=tuple(dict.fromkeys(group for entry in entries for group in entry.groups)),
     )
     # What is left is cut at zero, so the entry with the widest quota tells most about what was used.
     used = Usage(

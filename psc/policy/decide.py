@@ -21,8 +21,8 @@ from datetime import datetime
 
 from psc.errors import BudgetExhaustedError, PolicyDeniedError, Rule
 from psc.node.clock import next_day, parse_timestamp, timestamp
-from psc.policy.agreement import DatasetTerms, RunLimits, strictest
-from psc.types import KeyColumn, OperationName, OutputTo, ReleasedColumn
+from psc.policy.agreement import DatasetTerms, RunLimits, strictest, strictest_noise
+from psc.types import GroupColumn, KeyColumn, Membership, Noise, OperationName, OutputTo, ReleasedColumn, ValueColumn
 
 __all__ = [
     "CHECKS",
@@ -53,6 +53,10 @@ class RunRequest:
         dataset_version: the version that the plan showed; None when there was no plan.
         agreement: the digest of the agreement that the plan showed; None when there was no plan.
         limits: bounds that the asking party's own documents set; the stricter of both parties' counts.
+        values: the responder's values that are aggregated, as they were registered; empty for none.
+        groups: the responder's columns that group an aggregate; their names count.
+        membership: what an aggregate may make known of who is in both sets.
+        noise: noise that the asking party's own documents ask for; the smaller budget counts.
     """
 
     operation: OperationName
@@ -65,6 +69,10 @@ class RunRequest:
     dataset_version: str | None = None
     agreement: str | None = None
     limits: RunLimits | None = None
+    values: tuple[ValueColumn, ...] = ()
+    groups: tuple[GroupColumn, ...] = ()
+    membership: Membership = "hidden"
+    noise: Noise | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,8 @@ class DatasetFacts:
     release: tuple[ReleasedColumn, ...]
     key_count: int
     max_rows_per_key: int = 1
+    values: tuple[ValueColumn, ...] = ()
+    groups: tuple[GroupColumn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +150,7 @@ class Allow:
         terms: its terms for the dataset.
         limits: the bounds that hold: the stricter of both parties' documents.
         max_rows_per_key: rows of one key that are released at most.
+        noise: the noise that the value owner adds to an aggregate: the smaller budget of both parties' documents.
     """
 
     id: str
@@ -147,6 +158,7 @@ class Allow:
     terms: DatasetTerms
     limits: RunLimits
     max_rows_per_key: int
+    noise: Noise | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +269,39 @@ def _column(case: _Case) -> _Fields | None:
     return {"columns": ", ".join(columns), "allowed": ", ".join(column.name for column in granted)}
 
 
+def _value(case: _Case) -> _Fields | None:
+    granted = [value for value in case.terms.values if value in case.facts.values] if _aggregates(case) else []
+    refused = [value for value in case.request.values if value not in granted]
+    if not refused and len(set(case.request.values)) == len(case.request.values):
+        return None
+    return {"values": ", ".join(map(str, refused or case.request.values)), "allowed": ", ".join(map(str, granted))}
+
+
+def _group(case: _Case) -> _Fields | None:
+    registered = {group.name for group in case.facts.groups} if _aggregates(case) else set()
+    granted = [group.name for group in case.terms.groups if group.name in registered]
+    asked = [group.name for group in case.request.groups]
+    refused = [name for name in asked if name not in granted]
+    if not refused and len(set(asked)) == len(asked):
+        return None
+    return {"groups": ", ".join(refused or asked), "allowed": ", ".join(granted)}
+
+
+def _membership(case: _Case) -> _Fields | None:
+    # What a match or a count makes known is its own matter; only an aggregate has a choice.
+    allowed = case.terms.membership if _aggregates(case) else ("hidden",)
+    if case.request.membership in allowed:
+        return None
+    return {"membership": case.request.membership, "allowed": ", ".join(allowed)}
+
+
+def _aggregates(case: _Case) -> bool:
+    return case.request.operation == "aggregate"
+
+
 def _output(case: _Case) -> _Fields | None:
-    allowed = case.terms.outputs
+    # A match or a count gives the asking side its result first; only an aggregate can pass it by.
+    allowed = [output for output in case.terms.outputs if output != "responder" or _aggregates(case)]
     if case.request.output_to in allowed:
         return None
     return {"output_to": case.request.output_to, "allowed": ", ".join(allowed)}
@@ -308,6 +351,9 @@ CHECKS: tuple[tuple[Rule, Callable[[_Case], _Fields | None]], ...] = (
     (Rule.OPERATION_NOT_ALLOWED, _operation),
     (Rule.KEY_NOT_GRANTED, _key),
     (Rule.COLUMN_NOT_RELEASED, _column),
+    (Rule.VALUE_NOT_GRANTED, _value),
+    (Rule.GROUP_NOT_GRANTED, _group),
+    (Rule.MEMBERSHIP_NOT_ALLOWED, _membership),
     (Rule.OUTPUT_NOT_ALLOWED, _output),
     (Rule.DATASET_CHANGED, _dataset_changed),
     (Rule.INPUT_TOO_SMALL, _too_small),
@@ -345,7 +391,8 @@ def decide(request: RunRequest, state: AgreementState, usage: Usage, now: dateti
         passed, refusal = _hold(case)
         if refusal is None:
             rows = min(case.terms.max_rows_per_key, case.facts.max_rows_per_key)
-            return Allow(view.id, view.digest, case.terms, case.limits, rows)
+            noise = strictest_noise(case.terms.noise, request.noise)
+            return Allow(view.id, view.digest, case.terms, case.limits, rows, noise)
         refusals.append((passed, refusal))
     return _most_telling(request, list(zip(candidates, refusals, strict=True)))
 

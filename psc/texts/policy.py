@@ -196,9 +196,28 @@ _RULES: dict[str, Text] = {
         "Want agreed columns, each once.",
         "请只索取已约定的列，每列一次。",
     ),
+    "policy.denied-value-not-granted": Text(
+        "Aggregating the values {values} is not agreed for this operation; agreed: {allowed:|none}.",
+        "未约定在此操作中汇总数值列 {values}；已约定：{allowed:|无}。",
+        "Use agreed values, each as above: name, decimals, range. The owner grants others with psc agreement propose --value.",
+        "请使用已约定的数值列（名称、小数位、范围如上）。其他数值列由数据所有方以 psc agreement propose --value 授予。",
+    ),
+    "policy.denied-group-not-granted": Text(
+        "Grouping by {groups} is not agreed for this operation; agreed: {allowed:|none}.",
+        "未约定在此操作中按 {groups} 分组；已约定：{allowed:|无}。",
+        "Group by agreed columns, each once. The owner grants others with psc agreement propose --group.",
+        "请按已约定的列分组，每列一次。其他分组列由数据所有方以 psc agreement propose --group 授予。",
+    ),
+    "policy.denied-membership-not-allowed": Text(
+        "It is not agreed that membership is {membership:=hidden hidden from both sides|owner known to the value owner}; "
+        "agreed: {allowed:|nothing}.",
+        "未约定{membership:=hidden 对双方隐藏成员关系|owner 由数值所有方得知成员关系}；已约定：{allowed:|无}。",
+        "Ask in an agreed way: hidden, or owner. The owner of the data grants another with psc agreement propose --membership.",
+        "请使用已约定的方式（hidden 或 owner）。其他方式由数据所有方以 psc agreement propose --membership 授予。",
+    ),
     "policy.denied-output-not-allowed": Text(
-        "Output to {output_to} is not agreed; agreed: {allowed:|nothing}.",
-        "未约定把结果给{output_to:=receiver 发起方|both 双方}；已约定：{allowed:|无}。",
+        "Output to {output_to} is not agreed for this operation; agreed: {allowed:|nothing}.",
+        "未约定在此操作中把结果给{output_to:=receiver 发起方|responder 应答方|both 双方}；已约定：{allowed:|无}。",
         "Ask for an agreed output.",
         "请使用已约定的输出方式。",
     ),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from psc.errors import BudgetExhaustedError, PolicyDeniedError, Rule
-from psc.policy.agreement import DatasetTerms, RunLimits, strictest
+from psc.policy.agreement import NO_LIMITS, DatasetTerms, RunLimits, strictest, strictest_noise
 from psc.policy.decide import (
     CHECKS,
     AgreementState,
@@ -25,12 +25,17 @@ from psc.policy.decide import (
     decide_result,
 )
 from psc.texts import render
-from psc.types import KeyColumn, ReleasedColumn
+from psc.types import GroupColumn, KeyColumn, Noise, ReleasedColumn, ValueColumn
 
 NOW = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
 PHONE, EMAIL = KeyColumn(name="phone", kind="phone"), KeyColumn(name="mail", kind="email")
 STATUS = ReleasedColumn(name="status", type="text", width_bytes=16)
 FEE = ReleasedColumn(name="fee", type="int64", width_bytes=8)
+
+SPEND = ValueColumn(name="spend", scale=2, low=0, high=1_000_000)
+WEIGHT = ValueColumn(name="weight", scale=0, low=-5, high=5)
+CITY, TIER = GroupColumn(name="city", groups=34), GroupColumn(name="tier", groups=3)
+LAPLACE = Noise(mechanism="laplace", budget_thousandths=500)
 
 TERMS = DatasetTerms(
     dataset="parcels",
@@ -132,7 +137,10 @@ BREAK: dict[Rule, list[Callable[[Case], None]]] = {
         request(release=(ReleasedColumn(name="status", type="text", width_bytes=17),)),
         facts(release=(FEE,)),
     ],
-    Rule.OUTPUT_NOT_ALLOWED: [request(output_to="both")],
+    Rule.VALUE_NOT_GRANTED: [request(values=(SPEND,))],
+    Rule.GROUP_NOT_GRANTED: [request(groups=(CITY,))],
+    Rule.MEMBERSHIP_NOT_ALLOWED: [request(membership="owner")],
+    Rule.OUTPUT_NOT_ALLOWED: [request(output_to="both"), request(output_to="responder")],
     Rule.DATASET_CHANGED: [request(dataset_version="b" * 64), facts(version="b" * 64)],
     Rule.INPUT_TOO_SMALL: [request(input_size=999), request(input_size=0), facts(key_count=999)],
     Rule.INPUT_TOO_LARGE: [request(input_size=1_000_001)],
@@ -266,6 +274,118 @@ def test_a_count_never_carries_columns() -> None:
     assert rule_of(ask(replace(plain, release=(STATUS,)), views=(counting,))) is Rule.COLUMN_NOT_RELEASED
 
 
+# --- aggregates ------------------------------------------------------------------------------------------------
+
+SUM_TERMS = TERMS.model_copy(
+    update={
+        "operations": ("match", "aggregate"),
+        "outputs": ("receiver", "responder"),
+        "values": (SPEND, WEIGHT),
+        "groups": (CITY,),
+        "membership": ("hidden", "owner"),
+        "noise": LAPLACE,
+    }
+)
+SUM_VIEW = replace(VIEW, terms=SUM_TERMS)
+SUM_FACTS = replace(FACTS, values=(SPEND, WEIGHT), groups=(CITY, TIER))
+SUM = replace(REQUEST, operation="aggregate", release=(), values=(SPEND,), groups=(CITY,))
+
+
+def sum_up(change: Case | None = None, *, terms: Case | None = None, facts: Case | None = None) -> Allow | Deny:
+    view = replace(SUM_VIEW, terms=SUM_TERMS.model_copy(update=terms or {}))
+    return ask(replace(SUM, **(change or {})), views=(view,), facts=replace(SUM_FACTS, **(facts or {})))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"values": (WEIGHT, SPEND)},
+        {"values": (), "groups": ()},
+        {"membership": "owner"},
+        {"output_to": "responder"},
+        {"groups": (GroupColumn(name="city", groups=35),)},  # the number of labels changes with the data, the grant does not
+    ],
+)
+def test_an_agreed_aggregate_is_allowed_with_the_owners_noise(change: Case) -> None:
+    answer = sum_up(change)
+    assert isinstance(answer, Allow)
+    assert (answer.noise, answer.limits.min_group) == (LAPLACE, 20)
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "terms", "facts", "fields"),
+    [
+        (Rule.OPERATION_NOT_ALLOWED, {}, {"operations": ("match", "count")}, {}, {"allowed": "match, count"}),
+        (Rule.COLUMN_NOT_RELEASED, {"release": (STATUS,)}, {}, {}, {"columns": "status", "allowed": ""}),
+        (Rule.VALUE_NOT_GRANTED, {}, {"values": (WEIGHT,)}, {}, {"allowed": "weight:0:-5..5"}),
+        (Rule.VALUE_NOT_GRANTED, {}, {}, {"values": (WEIGHT,)}, {"allowed": "weight:0:-5..5"}),
+        (Rule.VALUE_NOT_GRANTED, {"values": (SPEND, SPEND)}, {}, {}, {"values": ", ".join([str(SPEND)] * 2)}),
+        (Rule.VALUE_NOT_GRANTED, {}, {"values": ()}, {}, {"values": "spend:2:0.00..10000.00", "allowed": ""}),
+        (Rule.GROUP_NOT_GRANTED, {"groups": (TIER,)}, {}, {}, {"groups": "tier", "allowed": "city"}),
+        (Rule.GROUP_NOT_GRANTED, {}, {}, {"groups": (TIER,)}, {"groups": "city", "allowed": ""}),
+        (Rule.GROUP_NOT_GRANTED, {"groups": (CITY, CITY)}, {}, {}, {"groups": "city, city"}),
+        (Rule.MEMBERSHIP_NOT_ALLOWED, {"membership": "owner"}, {"membership": ("hidden",)}, {}, {"allowed": "hidden"}),
+        (Rule.MEMBERSHIP_NOT_ALLOWED, {}, {"membership": ("owner",)}, {}, {"membership": "hidden", "allowed": "owner"}),
+        (Rule.OUTPUT_NOT_ALLOWED, {"output_to": "both"}, {}, {}, {"allowed": "receiver, responder"}),
+    ],
+)
+def test_what_an_aggregate_was_not_granted_is_named(rule: Rule, asked: Case, terms: Case, facts: Case, fields: Case) -> None:
+    answer = sum_up(asked, terms=terms, facts=facts)
+    assert isinstance(answer, Deny)
+    assert (answer.rule, answer.fields | fields) == (rule, answer.fields)
+    for lang in ("en", "zh"):
+        assert "{" not in render(answer.error().code, answer.error().fields, lang=lang)
+
+
+@pytest.mark.parametrize("change", [{"scale": 3}, {"low": -1}, {"high": 999_999}, {"name": "fee"}])
+def test_a_value_is_granted_with_its_scale_and_range_alone(change: Case) -> None:
+    other = SPEND.model_copy(update=change)
+    assert rule_of(sum_up({"values": (other,)})) is Rule.VALUE_NOT_GRANTED
+    assert rule_of(sum_up(facts={"values": (other,)})) is Rule.VALUE_NOT_GRANTED
+    assert rule_of(sum_up(terms={"values": (other,)})) is Rule.VALUE_NOT_GRANTED
+
+
+def test_other_operations_have_nothing_of_an_aggregate() -> None:
+    """Values, groups, a membership that the owner knows, and a result for the responder alone go with aggregates only."""
+    match = replace(SUM, operation="match", values=(), groups=())
+    ask_match = lambda **change: ask(replace(match, **change), views=(SUM_VIEW,), facts=SUM_FACTS)  # noqa: E731
+    assert isinstance(ask_match(), Allow)
+    for change, rule in (
+        ({"values": (SPEND,)}, Rule.VALUE_NOT_GRANTED),
+        ({"groups": (CITY,)}, Rule.GROUP_NOT_GRANTED),
+        ({"membership": "owner"}, Rule.MEMBERSHIP_NOT_ALLOWED),
+        ({"output_to": "responder"}, Rule.OUTPUT_NOT_ALLOWED),
+    ):
+        assert rule_of(ask_match(**change)) is rule
+    # How an aggregate must be asked for says nothing about a match.
+    owner_only = replace(SUM_VIEW, terms=SUM_TERMS.model_copy(update={"membership": ("owner",)}))
+    assert isinstance(ask(match, views=(owner_only,), facts=SUM_FACTS), Allow)
+
+
+def test_the_smaller_budget_of_both_parties_is_the_noise() -> None:
+    small, large = (Noise(mechanism="laplace", budget_thousandths=budget) for budget in (100, 2_000))
+    for asked, noise in ((None, LAPLACE), (small, small), (large, LAPLACE)):
+        answer = sum_up({"noise": asked})
+        assert isinstance(answer, Allow)
+        assert answer.noise == noise
+    without = sum_up({"noise": small}, terms={"noise": None})
+    assert isinstance(without, Allow)
+    assert without.noise == small
+
+
+def test_budgets_of_both_mechanisms_are_compared_by_what_they_imply() -> None:
+    """Epsilon 1 implies rho 1/2."""
+    laplace = Noise(mechanism="laplace", budget_thousandths=1_000)
+    for budget, stricter in ((499, "gaussian"), (500, "gaussian"), (501, "laplace")):
+        gaussian = Noise(mechanism="gaussian", budget_thousandths=budget)
+        for pair in ((laplace, gaussian), (gaussian, laplace)):
+            found = strictest_noise(*pair)
+            assert found is not None
+            assert found.mechanism == stricter
+    assert strictest_noise(None, None) is None
+
+
 def test_which_side_is_too_small_is_said() -> None:
     for change, side in (({"input_size": 1}, "initiator"), ({}, "responder")):
         answer = ask(replace(REQUEST, **change), facts=replace(FACTS, key_count=1))
@@ -315,6 +435,7 @@ some_limits = st.builds(
     min_input=counts,
     max_input=st.integers(1, 100),
     min_result=counts,
+    min_group=counts,
     runs_per_day=counts,
     elements_per_day=st.none() | counts,
 )
@@ -330,10 +451,16 @@ def test_strictest_is_a_semilattice_that_keeps_both(a: RunLimits, b: RunLimits, 
         assert joined.min_input >= one.min_input
         assert joined.max_input <= one.max_input
         assert joined.min_result >= one.min_result
+        assert joined.min_group >= one.min_group
         assert joined.runs_per_day <= one.runs_per_day
         if one.elements_per_day is not None:
             assert joined.elements_per_day is not None
             assert joined.elements_per_day <= one.elements_per_day
+
+
+@given(some_limits)
+def test_no_limits_bind_nothing(limits: RunLimits) -> None:
+    assert strictest(limits, NO_LIMITS) == limits
 
 
 def test_a_small_result_is_withheld_without_saying_how_small() -> None:
@@ -406,6 +533,7 @@ def test_what_is_allowed_is_named_over_all_agreements_that_the_rule_refused() ->
         (Rule.KEY_NOT_GRANTED, {"keys": (third,)}, ({}, {"terms": mail}), "mail:email, phone:phone"),
         (Rule.COLUMN_NOT_RELEASED, {"release": (weight,)}, ({}, {"terms": fee}), "fee, status"),
         (Rule.OUTPUT_NOT_ALLOWED, {"output_to": "both"}, ({}, {}), "receiver"),
+        (Rule.MEMBERSHIP_NOT_ALLOWED, {"membership": "owner"}, ({}, {}), "hidden"),
     ):
         two = views(*pair)
         # One that this rule did not refuse, because an earlier one did, has no part in it.
