@@ -104,6 +104,12 @@ TEXTS: dict[str, Text] = {
         fix_en="Use fewer or narrower rows, or a machine with more memory.",
         fix_zh="请减少行数或行宽，或使用内存更大的机器。",
     ),
+    "crypto.noise-scale": Text(
+        en="Noise with the {what:=scale scale|variance variance} {numerator}/{denominator} is not supported.",
+        zh="不支持{what:=scale 尺度|variance 方差}为 {numerator}/{denominator} 的噪声。",
+        fix_en="Raise the noise budget, or declare a narrower range of values or fewer rows per key.",
+        fix_zh="请提高噪声预算，或声明更窄的取值范围、更少的每键行数。",
+    ),
     "crypto.unknown-backend": Text(
         en="PSC_BACKEND names {name}, which does not exist or cannot run on this machine.",
         zh="PSC_BACKEND 指定的 {name} 不存在，或无法在本机运行。",

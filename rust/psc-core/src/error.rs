@@ -119,6 +119,16 @@ pub enum Error {
         /// Its length in bytes.
         length: usize,
     },
+    /// The scale or the variance of a noise that the samplers do not take.
+    #[error("noise of {what} {numerator}/{denominator} is not supported")]
+    NoiseScale {
+        /// Which parameter.
+        what: &'static str,
+        /// Its numerator.
+        numerator: u128,
+        /// Its denominator.
+        denominator: u128,
+    },
     /// A backend name that does not exist or that this machine cannot run.
     #[error("backend {name:?} does not exist here")]
     UnknownBackend {
@@ -150,6 +160,7 @@ impl Error {
             Self::BadOffsets { what: "offsets", index: 1 },
             Self::RowCounters { row: 5 },
             Self::OutOfMemory { length: 1 << 52 },
+            Self::NoiseScale { what: "scale", numerator: 1 << 100, denominator: 0 },
             Self::UnknownBackend { name: "abacus".into() },
             Self::Threads { value: "many".into() },
         ]
@@ -202,11 +213,12 @@ mod tests {
             Error::BadOffsets { .. } => 9,
             Error::RowCounters { .. } => 10,
             Error::OutOfMemory { .. } => 11,
-            Error::UnknownBackend { .. } => 12,
-            Error::Threads { .. } => 13,
+            Error::NoiseScale { .. } => 12,
+            Error::UnknownBackend { .. } => 13,
+            Error::Threads { .. } => 14,
         };
         let mut numbers: Vec<i32> = Error::samples().iter().map(number).collect();
         numbers.dedup();
-        assert_eq!(numbers, (0..14).collect::<Vec<_>>());
+        assert_eq!(numbers, (0..15).collect::<Vec<_>>());
     }
 }

@@ -13,6 +13,7 @@ pub mod error;
 pub mod group;
 pub mod hash;
 pub mod items;
+pub mod noise;
 pub mod oprf;
 pub mod parallel;
 pub mod phone;

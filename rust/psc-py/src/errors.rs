@@ -81,6 +81,12 @@ pub fn to_exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, 
             fields.set_item("length_bytes", length)?;
             ("UsageError", "crypto.out-of-memory")
         }
+        Error::NoiseScale { what, numerator, denominator } => {
+            fields.set_item("what", what)?;
+            fields.set_item("numerator", numerator)?;
+            fields.set_item("denominator", denominator)?;
+            ("UsageError", "crypto.noise-scale")
+        }
         Error::UnknownBackend { name } => {
             fields.set_item("name", name)?;
             ("UsageError", "crypto.unknown-backend")

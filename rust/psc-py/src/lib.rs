@@ -5,6 +5,7 @@
 mod buffers;
 mod errors;
 mod kernels;
+mod noise;
 mod types;
 
 use pyo3::prelude::*;
@@ -17,6 +18,8 @@ mod _core {
         backend_name, check, count_common, derive, evaluate_items, expand_message_xmd, find_tags, hash_to_group, mask,
         normalise_mobiles, open_rows, point_tags, sample_errors, seal_rows, sort_tags, unmask,
     };
+    #[pymodule_export]
+    use crate::noise::{discrete_gaussian, discrete_laplace};
     #[pymodule_export]
     use crate::types::{Items, OprfOutputs, Rng, Scalar};
 }

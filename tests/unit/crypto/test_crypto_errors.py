@@ -39,6 +39,7 @@ CLASSES = {
     "crypto.bad-offsets": UsageError,
     "crypto.row-counters": UsageError,
     "crypto.out-of-memory": UsageError,
+    "crypto.noise-scale": UsageError,
     "crypto.unknown-backend": UsageError,
     "crypto.bad-threads": UsageError,
 }
