@@ -17,7 +17,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from psc._proto.psc.v1 import messages_pb2 as wire
 from psc.crypto import PointBatch
 from psc.errors import LocalProtocolError, MalformedMessageError
-from psc.protocols import dh_psi, dh_psi_count
+from psc.protocols import cells, dh_psi, dh_psi_count, dh_sum, masked_sums, owner_sum
 from psc.protocols.base import Message
 
 __all__ = ["Confirmation", "ReceiptSignature", "decode", "encode"]
@@ -49,6 +49,13 @@ _KINDS: dict[str, type[Message]] = {
     "masked_items": dh_psi_count.MaskedItems,
     "returned_tags": dh_psi_count.ReturnedTags,
     "common_count": dh_psi_count.CommonCount,
+    "group_labels": cells.GroupLabels,
+    "sum_keys": masked_sums.SumKeys,
+    "encrypted_values": masked_sums.EncryptedValues,
+    "masked_sums": masked_sums.MaskedSums,
+    "cell_counts": cells.CellCounts,
+    "released_sums": dh_sum.ReleasedSums,
+    "released_table": owner_sum.ReleasedTable,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -90,6 +97,8 @@ def decode(frame: bytes) -> Message:
     values = {field.name: getattr(body, field.name) for field in fields(kind)}  # type: ignore[arg-type]
     if "points" in values:
         values["points"] = PointBatch(values["points"])
+    if "labels" in values:
+        values["labels"] = tuple(values["labels"])
     return kind(**values)
 
 

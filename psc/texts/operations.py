@@ -50,6 +50,81 @@ TEXTS: dict[str, Text] = {
         "{responder} learns how many keys both have, as {initiator} reports it, or only that it is below the agreed minimum.",
         "{responder} 得知 {initiator} 报告的共同键数，或仅得知其低于约定最小值。",
     ),
+    "leakage.sum.receiver": Text(
+        "{initiator} learns the results, how many keys both have in each cell of the table (in withheld cells too; its own "
+        "node does not show those) and the names of {responder}'s groups, and not which keys both have.",
+        "{initiator} 得知结果、表中每个单元格内双方共有多少个键（包括不予显示的单元格，其节点不会显示这些数目）以及 "
+        "{responder} 各组的名称，但不知道共有的是哪些键。",
+    ),
+    "leakage.sum.counts": Text(
+        "{initiator} learns how many keys both have in each cell of the table, and not which; it does not learn the sums.",
+        "{initiator} 得知表中每个单元格内双方共有多少个键，但不知道是哪些；不会得知总和。",
+    ),
+    "leakage.sum.cheating": Text(
+        "If {initiator} departs from the protocol it can learn which of its keys {responder} has, and the sum over any such "
+        "keys that it chooses, one for each result that it asks for; minimum sizes do not bind it then. Quotas bound how "
+        "often.",
+        "若 {initiator} 偏离密码协议，可得知自己的哪些键 {responder} 也有，并就其所要求的每个结果得到任选键的总和；"
+        "此时最小规模的限制对其无效。配额限制其次数。",
+    ),
+    "leakage.sum.sender": Text(
+        "{responder} learns nothing about {initiator}'s keys, nor about the results.",
+        "{responder} 对 {initiator} 的键和结果一无所知。",
+    ),
+    "leakage.sum.responder": Text(
+        "{responder} learns the results and how many keys both have in each cell that is not withheld, as {initiator} reports "
+        "them, and the names of {initiator}'s groups; not which keys both have.",
+        "{responder} 得知结果、{initiator} 报告的每个未隐去单元格内的共同键数以及 {initiator} 各组的名称；不知道共有的是哪些键。",
+    ),
+    "leakage.sum.falsify": Text(
+        "If {responder} departs from the protocol it can falsify the results, and learns nothing by it.",
+        "若 {responder} 偏离密码协议，可篡改结果，但不会因此得知任何信息。",
+    ),
+    "leakage.sum.planting": Text(
+        "If {responder} departs from the protocol it can falsify the results, and by choosing its values it can read from each "
+        "sum which of some of its keys {initiator} has, as many keys as the sum has bits.",
+        "若 {responder} 偏离密码协议，可篡改结果；通过选取数值，还可从每个总和中读出自己的部分键 {initiator} 是否也有，"
+        "键数不超过该总和的位数。",
+    ),
+    "leakage.sum.sizes": Text(
+        "Each learns the other's number of groups and of distinct keys in each, rounded up to a public series; together "
+        "{initiator} {initiator_size}, {responder} {responder_size}.",
+        "双方得知对方的组数及各组不同键的个数（向上取整到公开序列）；合计 {initiator} {initiator_size}，"
+        "{responder} {responder_size}。",
+    ),
+    "leakage.owner-sum.receiver": Text(
+        "{initiator} learns the results and how many keys both have in each cell of the table, as {responder} releases them "
+        "(withheld cells are not sent), and the names of {responder}'s groups; not which keys both have.",
+        "{initiator} 得知 {responder} 提供的结果和表中每个单元格内的共同键数（隐去的单元格不会发送）以及 {responder} "
+        "各组的名称；不知道共有的是哪些键。",
+    ),
+    "leakage.owner-sum.nothing": Text(
+        "{initiator} learns nothing about {responder}'s keys, nor about the results.",
+        "{initiator} 对 {responder} 的键和结果一无所知。",
+    ),
+    "leakage.owner-sum.lying": Text(
+        "Keys, groups and weights that {initiator} makes up are counted too, so it can single out customers as far as "
+        "{responder}'s minimum sizes and noise allow; it can also make a run fail depending on {responder}'s keys, and a "
+        "failed run is on record on both sides.",
+        "{initiator} 编造的键、分组和权重同样会计入，因此在 {responder} 的最小规模和噪声允许的范围内可针对个别客户；"
+        "还可使运行是否失败取决于 {responder} 的键，失败的运行双方均有记录。",
+    ),
+    "leakage.owner-sum.sender": Text(
+        "{responder} learns which of its own keys {initiator} also has and, for each of these, the number of its group and its "
+        "weights at {initiator}.",
+        "{responder} 得知自己的哪些键 {initiator} 也有，以及这些键各自在 {initiator} 处的组号和权重。",
+    ),
+    "leakage.owner-sum.responder": Text(
+        "{responder} learns which of its own keys {initiator} also has, for each of these its group and its weights at "
+        "{initiator}, the names of {initiator}'s groups, and the results.",
+        "{responder} 得知自己的哪些键 {initiator} 也有、这些键各自在 {initiator} 处的分组和权重、{initiator} 各组的名称"
+        "以及结果。",
+    ),
+    "leakage.owner-sum.falsify": Text(
+        "If {responder} departs from the protocol it can falsify the results, leave out minimum sizes and noise, and have keys "
+        "answered that it does not hold rightfully; quotas bound how many.",
+        "若 {responder} 偏离密码协议，可篡改结果、不执行最小规模和噪声，并使并非合法持有的键得到回答；配额限制其数量。",
+    ),
     "operations.plan-head": Text(
         "Plan: {operation} with {partner}/{dataset}, purpose {purpose}",
         "计划：与 {partner}/{dataset} 进行 {operation}，用途 {purpose}",

@@ -39,6 +39,24 @@ TEXTS: dict[str, Text] = {
         "The data changed after the plan; plan again.",
         "数据在制定计划后发生变化，请重新制定计划。",
     ),
+    "session.too-many-cells": Text(
+        "The groups of both sides make {cells} cells; the limit is {limit}.",
+        "双方分组共形成 {cells} 个单元格，上限为 {limit}。",
+        "Group by fewer or coarser columns.",
+        "请减少分组列，或使用更粗的分组。",
+    ),
+    "session.input-does-not-fit": Text(
+        "The {what} that were prepared do not fit what was agreed.",
+        "所准备的数据（{what}）与约定不符。",
+        "This is a bug in psc; please report it.",
+        "这是 psc 的缺陷，请报告。",
+    ),
+    "session.sum-too-large": Text(
+        "A sum does not fit 64 bits.",
+        "某个总和超出 64 位。",
+        "Use smaller weights, or declare narrower ranges of values.",
+        "请使用较小的权重，或声明更窄的取值范围。",
+    ),
     "session.rows-missing": Text(
         "Released columns were agreed but no rows were prepared.",
         "已约定提供列，但未准备任何行。",

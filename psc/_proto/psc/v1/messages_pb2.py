@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15psc/v1/messages.proto\x12\x06psc.v1\"\xf5\x03\n\x0eSessionMessage\x12,\n\x0c\x63onfirmation\x18\x01 \x01(\x0b\x32\x14.psc.v1.ConfirmationH\x00\x12\x35\n\x11receipt_signature\x18\x02 \x01(\x0b\x32\x18.psc.v1.ReceiptSignatureH\x00\x12-\n\rblinded_items\x18\n \x01(\x0b\x32\x14.psc.v1.BlindedItemsH\x00\x12\x31\n\x0f\x65valuated_items\x18\x0b \x01(\x0b\x32\x16.psc.v1.EvaluatedItemsH\x00\x12)\n\x0bsender_tags\x18\x0c \x01(\x0b\x32\x12.psc.v1.SenderTagsH\x00\x12)\n\x0brow_entries\x18\r \x01(\x0b\x32\x12.psc.v1.RowEntriesH\x00\x12\x35\n\x11matched_positions\x18\x0e \x01(\x0b\x32\x18.psc.v1.MatchedPositionsH\x00\x12+\n\x0cmasked_items\x18\x14 \x01(\x0b\x32\x13.psc.v1.MaskedItemsH\x00\x12-\n\rreturned_tags\x18\x15 \x01(\x0b\x32\x14.psc.v1.ReturnedTagsH\x00\x12+\n\x0c\x63ommon_count\x18\x16 \x01(\x0b\x32\x13.psc.v1.CommonCountH\x00\x42\x06\n\x04\x62ody\"!\n\x0c\x43onfirmation\x12\x11\n\tsignature\x18\x01 \x01(\x0c\"=\n\x10ReceiptSignature\x12\x16\n\x0ereceipt_digest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1e\n\x0c\x42lindedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\" \n\x0e\x45valuatedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\"\x1a\n\nSenderTags\x12\x0c\n\x04tags\x18\x01 \x01(\x0c\"\x1d\n\nRowEntries\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x0c\"4\n\x10MatchedPositions\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\x0e\n\x06\x62itmap\x18\x02 \x01(\x0c\"\x1d\n\x0bMaskedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\"\x1c\n\x0cReturnedTags\x12\x0c\n\x04tags\x18\x01 \x01(\x0c\".\n\x0b\x43ommonCount\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15psc/v1/messages.proto\x12\x06psc.v1\"\xb2\x06\n\x0eSessionMessage\x12,\n\x0c\x63onfirmation\x18\x01 \x01(\x0b\x32\x14.psc.v1.ConfirmationH\x00\x12\x35\n\x11receipt_signature\x18\x02 \x01(\x0b\x32\x18.psc.v1.ReceiptSignatureH\x00\x12-\n\rblinded_items\x18\n \x01(\x0b\x32\x14.psc.v1.BlindedItemsH\x00\x12\x31\n\x0f\x65valuated_items\x18\x0b \x01(\x0b\x32\x16.psc.v1.EvaluatedItemsH\x00\x12)\n\x0bsender_tags\x18\x0c \x01(\x0b\x32\x12.psc.v1.SenderTagsH\x00\x12)\n\x0brow_entries\x18\r \x01(\x0b\x32\x12.psc.v1.RowEntriesH\x00\x12\x35\n\x11matched_positions\x18\x0e \x01(\x0b\x32\x18.psc.v1.MatchedPositionsH\x00\x12+\n\x0cmasked_items\x18\x14 \x01(\x0b\x32\x13.psc.v1.MaskedItemsH\x00\x12-\n\rreturned_tags\x18\x15 \x01(\x0b\x32\x14.psc.v1.ReturnedTagsH\x00\x12+\n\x0c\x63ommon_count\x18\x16 \x01(\x0b\x32\x13.psc.v1.CommonCountH\x00\x12+\n\x0cgroup_labels\x18\x1e \x01(\x0b\x32\x13.psc.v1.GroupLabelsH\x00\x12#\n\x08sum_keys\x18\x1f \x01(\x0b\x32\x0f.psc.v1.SumKeysH\x00\x12\x33\n\x10\x65ncrypted_values\x18  \x01(\x0b\x32\x17.psc.v1.EncryptedValuesH\x00\x12)\n\x0bmasked_sums\x18! \x01(\x0b\x32\x12.psc.v1.MaskedSumsH\x00\x12)\n\x0b\x63\x65ll_counts\x18\" \x01(\x0b\x32\x12.psc.v1.CellCountsH\x00\x12-\n\rreleased_sums\x18# \x01(\x0b\x32\x14.psc.v1.ReleasedSumsH\x00\x12/\n\x0ereleased_table\x18$ \x01(\x0b\x32\x15.psc.v1.ReleasedTableH\x00\x42\x06\n\x04\x62ody\"!\n\x0c\x43onfirmation\x12\x11\n\tsignature\x18\x01 \x01(\x0c\"=\n\x10ReceiptSignature\x12\x16\n\x0ereceipt_digest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1e\n\x0c\x42lindedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\" \n\x0e\x45valuatedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\"\x1a\n\nSenderTags\x12\x0c\n\x04tags\x18\x01 \x01(\x0c\"\x1d\n\nRowEntries\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x0c\"4\n\x10MatchedPositions\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\x0e\n\x06\x62itmap\x18\x02 \x01(\x0c\"\x1d\n\x0bMaskedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\"\x1c\n\x0cReturnedTags\x12\x0c\n\x04tags\x18\x01 \x01(\x0c\".\n\x0b\x43ommonCount\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\x1d\n\x0bGroupLabels\x12\x0e\n\x06labels\x18\x01 \x03(\x0c\"\x1b\n\x07SumKeys\x12\x10\n\x08material\x18\x01 \x01(\x0c\"&\n\x0f\x45ncryptedValues\x12\x13\n\x0b\x63iphertexts\x18\x01 \x01(\x0c\"\x1d\n\nMaskedSums\x12\x0f\n\x07replies\x18\x01 \x01(\x0c\".\n\nCellCounts\x12\x10\n\x08withheld\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63ounts\x18\x02 \x01(\x0c\"\x1c\n\x0cReleasedSums\x12\x0c\n\x04sums\x18\x01 \x01(\x0c\"?\n\rReleasedTable\x12\x10\n\x08withheld\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63ounts\x18\x02 \x01(\x0c\x12\x0c\n\x04sums\x18\x03 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,25 +32,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'psc.v1.messages_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SESSIONMESSAGE']._serialized_start=34
-  _globals['_SESSIONMESSAGE']._serialized_end=535
-  _globals['_CONFIRMATION']._serialized_start=537
-  _globals['_CONFIRMATION']._serialized_end=570
-  _globals['_RECEIPTSIGNATURE']._serialized_start=572
-  _globals['_RECEIPTSIGNATURE']._serialized_end=633
-  _globals['_BLINDEDITEMS']._serialized_start=635
-  _globals['_BLINDEDITEMS']._serialized_end=665
-  _globals['_EVALUATEDITEMS']._serialized_start=667
-  _globals['_EVALUATEDITEMS']._serialized_end=699
-  _globals['_SENDERTAGS']._serialized_start=701
-  _globals['_SENDERTAGS']._serialized_end=727
-  _globals['_ROWENTRIES']._serialized_start=729
-  _globals['_ROWENTRIES']._serialized_end=758
-  _globals['_MATCHEDPOSITIONS']._serialized_start=760
-  _globals['_MATCHEDPOSITIONS']._serialized_end=812
-  _globals['_MASKEDITEMS']._serialized_start=814
-  _globals['_MASKEDITEMS']._serialized_end=843
-  _globals['_RETURNEDTAGS']._serialized_start=845
-  _globals['_RETURNEDTAGS']._serialized_end=873
-  _globals['_COMMONCOUNT']._serialized_start=875
-  _globals['_COMMONCOUNT']._serialized_end=921
+  _globals['_SESSIONMESSAGE']._serialized_end=852
+  _globals['_CONFIRMATION']._serialized_start=854
+  _globals['_CONFIRMATION']._serialized_end=887
+  _globals['_RECEIPTSIGNATURE']._serialized_start=889
+  _globals['_RECEIPTSIGNATURE']._serialized_end=950
+  _globals['_BLINDEDITEMS']._serialized_start=952
+  _globals['_BLINDEDITEMS']._serialized_end=982
+  _globals['_EVALUATEDITEMS']._serialized_start=984
+  _globals['_EVALUATEDITEMS']._serialized_end=1016
+  _globals['_SENDERTAGS']._serialized_start=1018
+  _globals['_SENDERTAGS']._serialized_end=1044
+  _globals['_ROWENTRIES']._serialized_start=1046
+  _globals['_ROWENTRIES']._serialized_end=1075
+  _globals['_MATCHEDPOSITIONS']._serialized_start=1077
+  _globals['_MATCHEDPOSITIONS']._serialized_end=1129
+  _globals['_MASKEDITEMS']._serialized_start=1131
+  _globals['_MASKEDITEMS']._serialized_end=1160
+  _globals['_RETURNEDTAGS']._serialized_start=1162
+  _globals['_RETURNEDTAGS']._serialized_end=1190
+  _globals['_COMMONCOUNT']._serialized_start=1192
+  _globals['_COMMONCOUNT']._serialized_end=1238
+  _globals['_GROUPLABELS']._serialized_start=1240
+  _globals['_GROUPLABELS']._serialized_end=1269
+  _globals['_SUMKEYS']._serialized_start=1271
+  _globals['_SUMKEYS']._serialized_end=1298
+  _globals['_ENCRYPTEDVALUES']._serialized_start=1300
+  _globals['_ENCRYPTEDVALUES']._serialized_end=1338
+  _globals['_MASKEDSUMS']._serialized_start=1340
+  _globals['_MASKEDSUMS']._serialized_end=1369
+  _globals['_CELLCOUNTS']._serialized_start=1371
+  _globals['_CELLCOUNTS']._serialized_end=1417
+  _globals['_RELEASEDSUMS']._serialized_start=1419
+  _globals['_RELEASEDSUMS']._serialized_end=1447
+  _globals['_RELEASEDTABLE']._serialized_start=1449
+  _globals['_RELEASEDTABLE']._serialized_end=1512
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,10 @@
 isort:skip_file
 Frames of a session: what travels inside Push and Pull, in the order of the two parties' scripts."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -32,6 +34,13 @@ class SessionMessage(_message.Message):
     MASKED_ITEMS_FIELD_NUMBER: _builtins.int
     RETURNED_TAGS_FIELD_NUMBER: _builtins.int
     COMMON_COUNT_FIELD_NUMBER: _builtins.int
+    GROUP_LABELS_FIELD_NUMBER: _builtins.int
+    SUM_KEYS_FIELD_NUMBER: _builtins.int
+    ENCRYPTED_VALUES_FIELD_NUMBER: _builtins.int
+    MASKED_SUMS_FIELD_NUMBER: _builtins.int
+    CELL_COUNTS_FIELD_NUMBER: _builtins.int
+    RELEASED_SUMS_FIELD_NUMBER: _builtins.int
+    RELEASED_TABLE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def confirmation(self) -> Global___Confirmation:
         """Session layer."""
@@ -56,6 +65,22 @@ class SessionMessage(_message.Message):
     def returned_tags(self) -> Global___ReturnedTags: ...
     @_builtins.property
     def common_count(self) -> Global___CommonCount: ...
+    @_builtins.property
+    def group_labels(self) -> Global___GroupLabels:
+        """dh-sum and owner-sum."""
+
+    @_builtins.property
+    def sum_keys(self) -> Global___SumKeys: ...
+    @_builtins.property
+    def encrypted_values(self) -> Global___EncryptedValues: ...
+    @_builtins.property
+    def masked_sums(self) -> Global___MaskedSums: ...
+    @_builtins.property
+    def cell_counts(self) -> Global___CellCounts: ...
+    @_builtins.property
+    def released_sums(self) -> Global___ReleasedSums: ...
+    @_builtins.property
+    def released_table(self) -> Global___ReleasedTable: ...
     def __init__(
         self,
         *,
@@ -69,12 +94,19 @@ class SessionMessage(_message.Message):
         masked_items: Global___MaskedItems | None = ...,
         returned_tags: Global___ReturnedTags | None = ...,
         common_count: Global___CommonCount | None = ...,
+        group_labels: Global___GroupLabels | None = ...,
+        sum_keys: Global___SumKeys | None = ...,
+        encrypted_values: Global___EncryptedValues | None = ...,
+        masked_sums: Global___MaskedSums | None = ...,
+        cell_counts: Global___CellCounts | None = ...,
+        released_sums: Global___ReleasedSums | None = ...,
+        released_table: Global___ReleasedTable | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_items", b"blinded_items", "body", b"body", "common_count", b"common_count", "confirmation", b"confirmation", "evaluated_items", b"evaluated_items", "masked_items", b"masked_items", "matched_positions", b"matched_positions", "receipt_signature", b"receipt_signature", "returned_tags", b"returned_tags", "row_entries", b"row_entries", "sender_tags", b"sender_tags"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_items", b"blinded_items", "body", b"body", "cell_counts", b"cell_counts", "common_count", b"common_count", "confirmation", b"confirmation", "encrypted_values", b"encrypted_values", "evaluated_items", b"evaluated_items", "group_labels", b"group_labels", "masked_items", b"masked_items", "masked_sums", b"masked_sums", "matched_positions", b"matched_positions", "receipt_signature", b"receipt_signature", "released_sums", b"released_sums", "released_table", b"released_table", "returned_tags", b"returned_tags", "row_entries", b"row_entries", "sender_tags", b"sender_tags", "sum_keys", b"sum_keys"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_items", b"blinded_items", "body", b"body", "common_count", b"common_count", "confirmation", b"confirmation", "evaluated_items", b"evaluated_items", "masked_items", b"masked_items", "matched_positions", b"matched_positions", "receipt_signature", b"receipt_signature", "returned_tags", b"returned_tags", "row_entries", b"row_entries", "sender_tags", b"sender_tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_items", b"blinded_items", "body", b"body", "cell_counts", b"cell_counts", "common_count", b"common_count", "confirmation", b"confirmation", "encrypted_values", b"encrypted_values", "evaluated_items", b"evaluated_items", "group_labels", b"group_labels", "masked_items", b"masked_items", "masked_sums", b"masked_sums", "matched_positions", b"matched_positions", "receipt_signature", b"receipt_signature", "released_sums", b"released_sums", "released_table", b"released_table", "returned_tags", b"returned_tags", "row_entries", b"row_entries", "sender_tags", b"sender_tags", "sum_keys", b"sum_keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["confirmation", "receipt_signature", "blinded_items", "evaluated_items", "sender_tags", "row_entries", "matched_positions", "masked_items", "returned_tags", "common_count"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["confirmation", "receipt_signature", "blinded_items", "evaluated_items", "sender_tags", "row_entries", "matched_positions", "masked_items", "returned_tags", "common_count", "group_labels", "sum_keys", "encrypted_values", "masked_sums", "cell_counts", "released_sums", "released_table"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -284,3 +316,152 @@ class CommonCount(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommonCount: _TypeAlias = CommonCount  # noqa: Y015
+
+@_typing.final
+class GroupLabels(_message.Message):
+    """Names of groups in the order of their blocks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        labels: _abc.Iterable[_builtins.bytes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupLabels: _TypeAlias = GroupLabels  # noqa: Y015
+
+@_typing.final
+class SumKeys(_message.Message):
+    """Key material, ciphertexts and replies have the layout of the engine that the handshake names."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATERIAL_FIELD_NUMBER: _builtins.int
+    material: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        material: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["material", b"material"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SumKeys: _TypeAlias = SumKeys  # noqa: Y015
+
+@_typing.final
+class EncryptedValues(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CIPHERTEXTS_FIELD_NUMBER: _builtins.int
+    ciphertexts: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        ciphertexts: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertexts", b"ciphertexts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EncryptedValues: _TypeAlias = EncryptedValues  # noqa: Y015
+
+@_typing.final
+class MaskedSums(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPLIES_FIELD_NUMBER: _builtins.int
+    replies: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        replies: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replies", b"replies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskedSums: _TypeAlias = MaskedSums  # noqa: Y015
+
+@_typing.final
+class CellCounts(_message.Message):
+    """Numbers are 8 bytes, little-endian, two's complement; marks are bits, least significant first; both cell after cell."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WITHHELD_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    withheld: _builtins.bytes
+    counts: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        withheld: _builtins.bytes = ...,
+        counts: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "withheld", b"withheld"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CellCounts: _TypeAlias = CellCounts  # noqa: Y015
+
+@_typing.final
+class ReleasedSums(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMS_FIELD_NUMBER: _builtins.int
+    sums: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        sums: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sums", b"sums"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleasedSums: _TypeAlias = ReleasedSums  # noqa: Y015
+
+@_typing.final
+class ReleasedTable(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WITHHELD_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    SUMS_FIELD_NUMBER: _builtins.int
+    withheld: _builtins.bytes
+    counts: _builtins.bytes
+    sums: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        withheld: _builtins.bytes = ...,
+        counts: _builtins.bytes = ...,
+        sums: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "sums", b"sums", "withheld", b"withheld"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleasedTable: _TypeAlias = ReleasedTable  # noqa: Y015
