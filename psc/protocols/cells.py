@@ -46,8 +46,9 @@ LABEL_BYTES_MAX = 1024
 
 _LABELS_A_MESSAGE = 256
 
-Withhold = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
-"""From the counts of all cells to the marks of those that nobody may be shown; both (receiver's groups, sender's groups)."""
+Withhold = Callable[[NDArray[np.int64], tuple[bytes, ...]], NDArray[np.bool_]]
+"""From the counts of all cells, and the names of the sender's groups where the receiver was told them (else empty), to the
+marks of those that nobody may be shown; counts and marks are (receiver's groups, sender's groups)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +142,21 @@ def recv_labels(groups: int) -> Script[tuple[bytes, ...]]:
     return tuple(labels)
 
 
-def withheld_cells(counts: NDArray[np.int64], withhold: Withhold, minimum_group: int, minimum_result: int) -> NDArray[np.bool_]:
+def withheld_cells(
+    counts: NDArray[np.int64], names: tuple[bytes, ...], withhold: Withhold, minimum_group: int, minimum_result: int
+) -> NDArray[np.bool_]:
     """Return the marks of the cells that nobody is shown.
 
     Args:
         counts: (r, s) the exact counts.
+        names: of the sender's groups, or empty.
         withhold: the caller's rule; may be stricter than the two minimums.
         minimum_group: cells with fewer common items are withheld.
         minimum_result: when there are fewer common items in all, every cell is withheld.
     """
     if int(counts.sum()) < minimum_result:
         return np.ones(counts.shape, dtype=np.bool_)
-    marks = withhold(counts.copy())
+    marks = withhold(counts.copy(), names)
     check_input(marks.shape == counts.shape and marks.dtype == np.bool_, "withheld cells")
     withheld: NDArray[np.bool_] = marks | (counts < minimum_group)
     return withheld

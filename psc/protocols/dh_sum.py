@@ -208,7 +208,7 @@ def receiver(
     names = (yield from recv_labels(params.shape[1])) if to_us else ()
     positions = yield from _match(blocks, params, rng)
     counts, cells = yield from compute(_cells, positions, params)
-    withheld = withheld_cells(counts, withhold, params.minimum_group, params.minimum_result)
+    withheld = withheld_cells(counts, names, withhold, params.minimum_group, params.minimum_result)
     offsets = _offsets(withheld, params, rng)
     if params.widths:
         cells = np.where(np.append(withheld.reshape(-1), False)[cells], np.int32(-1), cells)
