@@ -28,7 +28,7 @@ from psc.errors import DataError, UsageError
 from psc.texts import Lines
 from psc.types import KeyKind
 
-__all__ = ["KeyPolicy", "KeyReading", "KeyUse", "Keyed", "prepare_keys"]
+__all__ = ["KeyPolicy", "KeyReading", "KeyUse", "Keyed", "masked_key", "prepare_keys"]
 
 KeyPolicy = Literal["error", "skip"]
 
@@ -175,10 +175,9 @@ class KeyReading:
         found = []
         for row, place in zip(rows.tolist(), self.source.places(rows.tolist())):
             use = self.uses[int(self.culprit[row])]
-            cell = self.source.table.column(use.column)[row].as_py()
-            text = "" if cell is None else f"{cell:.0f}" if isinstance(cell, float) and cell.is_integer() else str(cell)
             name = CLASS_NAMES[self.classes[row]]
-            found.append(RejectedRow(place.file, place.row, place.line, use.column, name, mask(use.kind, text)))
+            masked = masked_key(self.source.table, [use], row)
+            found.append(RejectedRow(place.file, place.row, place.line, use.column, name, masked))
         return found
 
     def summary(self) -> RejectSummary:
@@ -194,6 +193,15 @@ class KeyReading:
                 for name, code in zip(names, codes)
             )
         )
+
+
+def masked_key(table: pa.Table, uses: Sequence[KeyUse], row: int) -> str:
+    """Return the key of a row (0-based), good or bad, as an error may show it: each cell masked."""
+    return ", ".join(mask(use.kind, _cell_text(table.column(use.column)[row].as_py())) for use in uses)
+
+
+def _cell_text(cell: object) -> str:
+    return "" if cell is None else f"{cell:.0f}" if isinstance(cell, float) and cell.is_integer() else str(cell)
 
 
 def _ordered(on: Sequence[KeyUse]) -> tuple[KeyUse, ...]:

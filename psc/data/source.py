@@ -16,7 +16,7 @@ from psc.data.cells import buffers_of
 from psc.data.columns import shown_name
 from psc.errors import DataError
 
-__all__ = ["Part", "Place", "Source", "check_cells", "plain_types"]
+__all__ = ["Part", "Place", "Source", "as_source", "check_cells", "plain_types"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,10 @@ class Source:
             found += [Place(part.name, row + 1, line) for row, line in zip(inside, lines)]
         return found
 
+    def place(self, row: int) -> Place:
+        """Return the place of one row (0-based)."""
+        return self.places([row])[0]
+
     def fingerprint(self) -> bytes:
         """Return SHA-256 over the content: column names, types and cells in order; 32 bytes.
 
@@ -94,6 +98,11 @@ class Source:
                 digest.update(len(field).to_bytes(8, "little") + field)
             _hash_column(digest, column)
         return digest.digest()
+
+
+def as_source(table: Source | pa.Table) -> Source:
+    """Return a table as a source; one that came from nowhere has no file to name."""
+    return table if isinstance(table, Source) else Source(table, "-", (Part("-", table.num_rows),))
 
 
 def _hash_column(digest: Any, column: pa.ChunkedArray) -> None:

@@ -5,18 +5,36 @@
     key      NAME=COLUMN:KIND          phone=mobile:phone          COLUMN may be left out when it is NAME: phone:phone
     release  NAME=COLUMN:text:WIDTH    status:text:16              WIDTH in UTF-8 bytes (a Chinese character takes three)
              NAME=COLUMN:TYPE          fee:int64                   int64, float64, bool, date
+    value    NAME=COLUMN:int64:LOW..HIGH             orders:int64:0..1000        whole numbers
+             NAME=COLUMN:decimal:SCALE:LOW..HIGH     fee:decimal:2:0..999.99     rounded to SCALE decimals, half to even
+             either with :clip at its end            fee:decimal:2:0..999.99:clip    values outside count as the end
+    group    NAME=COLUMN                             city=收件城市
+    noise    MECHANISM:BUDGET                        laplace:0.5, gaussian:0.05  (psc.types.Noise)
 """
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
+from psc.data.groups import GroupUse
 from psc.data.keys import KeyUse
+from psc.data.values import ValueUse
 from psc.errors import UsageError
 from psc.texts import is_plain
-from psc.types import KeyKind, ReleasedColumn, ReleaseType
+from psc.types import (
+    SCALE_MAX,
+    VALUE_LIMIT,
+    KeyKind,
+    Noise,
+    NoiseMechanism,
+    ReleasedColumn,
+    ReleaseType,
+    ValueColumn,
+    scaled_text,
+)
 
-__all__ = ["FIXED_WIDTHS", "RESERVED_NAMES", "parse_key", "parse_release"]
+__all__ = ["FIXED_WIDTHS", "RESERVED_NAMES", "parse_group", "parse_key", "parse_noise", "parse_release", "parse_value"]
 
 FIXED_WIDTHS = {"int64": 8, "float64": 8, "bool": 1, "date": 4}
 """Bytes of the released types that have one width."""
@@ -29,6 +47,9 @@ _COLUMN_MAX = 1024
 _WIDTH_MAX = 1024
 _KINDS: tuple[str, ...] = get_args(KeyKind)
 _TYPES: tuple[str, ...] = get_args(ReleaseType)
+_MECHANISMS: tuple[str, ...] = get_args(NoiseMechanism)
+_DECIMAL = re.compile(r"(-?)([0-9]{1,19})(?:\.([0-9]{1,9}))?")
+_BUDGET_THOUSANDTHS_MAX = 1_000_000
 
 
 def parse_key(spec: str) -> KeyUse:
@@ -72,6 +93,70 @@ def parse_release(spec: str) -> tuple[ReleasedColumn, str]:
     if name in RESERVED_NAMES:
         raise UsageError("node.spec-reserved", spec=spec, name=name)
     return ReleasedColumn(name=name, type=kind, width_bytes=width), column  # type: ignore[arg-type]  # just checked
+
+
+def parse_value(spec: str) -> ValueUse:
+    """Return the value column of ``NAME=COLUMN:int64:LOW..HIGH`` or ``NAME=COLUMN:decimal:SCALE:LOW..HIGH``, with or without
+    ``:clip``.
+
+    Raises:
+        UsageError: it has another form, the scale is none, or the range is empty, too wide or finer than the scale.
+    """
+    form = "NAME=COLUMN:int64:LOW..HIGH[:clip], NAME=COLUMN:decimal:SCALE:LOW..HIGH[:clip]"
+    body, clip = (spec[: -len(":clip")], True) if spec.endswith(":clip") else (spec, False)
+    parts = body.rsplit(":", 3)
+    if len(parts) >= 3 and parts[-2] == "int64":
+        head, scale, whole = body.rsplit(":", 2)[0], 0, True
+    elif len(parts) == 4 and parts[1] == "decimal":
+        head, whole = parts[0], False
+        if not (parts[2].isascii() and parts[2].isdigit() and int(parts[2]) <= SCALE_MAX):
+            raise UsageError("node.spec-scale", spec=spec, limit=SCALE_MAX)
+        scale = int(parts[2])
+    else:
+        raise _wrong("--value", spec, form)
+    low, separator, high = parts[-1].partition("..")
+    ends = [_units(end, scale) for end in (low, high)]
+    if not separator or None in ends:
+        raise UsageError("node.spec-range", spec=spec, scale=scale)
+    least, most = ends
+    if least is None or most is None or least > most or max(abs(least), abs(most)) >= VALUE_LIMIT:
+        raise UsageError("node.spec-range-wide", spec=spec, limit=scaled_text(VALUE_LIMIT - 1, scale))
+    name, column = _name_and_column("--value", spec, head, form)
+    return ValueUse(ValueColumn(name=name, scale=scale, low=least, high=most), column, whole, clip)
+
+
+def parse_group(spec: str) -> GroupUse:
+    """Return the group column of ``NAME=COLUMN`` or ``NAME``.
+
+    Raises:
+        UsageError: it has another form.
+    """
+    return GroupUse(*_name_and_column("--group", spec, spec, "NAME=COLUMN"))
+
+
+def parse_noise(spec: str) -> Noise:
+    """Return the noise of ``laplace:0.5`` or ``gaussian:0.05``; the budget has at most three decimals.
+
+    Raises:
+        UsageError: it has another form, or the budget is not from 0.001 to 1000.
+    """
+    mechanism, _, budget = spec.partition(":")
+    thousandths = _units(budget, 3)
+    if mechanism not in _MECHANISMS or thousandths is None or not 1 <= thousandths <= _BUDGET_THOUSANDTHS_MAX:
+        raise UsageError("node.spec-noise", spec=spec, mechanisms=", ".join(_MECHANISMS))
+    return Noise(mechanism=mechanism, budget_thousandths=thousandths)  # type: ignore[arg-type]  # just checked
+
+
+def _units(text: str, scale: int) -> int | None:
+    """Return a decimal in units of 10^-scale; None for one that is none, or that has more decimals."""
+    found = _DECIMAL.fullmatch(text)
+    if found is None or not text.isascii():
+        return None
+    sign, whole, fraction = found[1], found[2], (found[3] or "").rstrip("0")
+    if len(fraction) > scale:
+        return None
+    units = int(whole + fraction.ljust(scale, "0"))
+    return -units if sign else units
 
 
 def _name_and_column(option: str, spec: str, head: str, form: str) -> tuple[str, str]:

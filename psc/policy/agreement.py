@@ -131,7 +131,6 @@ class DatasetTerms(Document):
     groups: Annotated[tuple[GroupColumn, ...], Field(max_length=64)] = ()
     membership: Annotated[tuple[Membership, ...], Field(min_length=1, max_length=2)] = ("hidden",)
     noise: Noise | None = None
-    min_group: Count = MIN_GROUP
 
     @property
     def limits(self) -> RunLimits:
@@ -147,8 +146,8 @@ class DatasetTerms(Document):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        columns = (self.keys, self.release, self.values, self.groups)
-        for what in (self.operations, self.outputs, self.membership, *map(_names, columns)):
+        names = (_names(self.keys), _names(self.release), _names(self.values), _names(self.groups))
+        for what in (self.operations, self.outputs, self.membership, *names):
             if len(set(what)) != len(what):
                 raise ValueError("an entry stands twice")
         if self.min_input > self.max_input:

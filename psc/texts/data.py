@@ -286,6 +286,110 @@ _KEYS: dict[str, Text] = {
     ),
 }
 
+_VALUES: dict[str, Text] = {
+    "data.value-column-type": Text(
+        "{file}: column {column} is of type {type} and holds no numbers.",
+        "{file}：列 {column} 的类型是 {type}，不是数值。",
+        "Values are whole numbers, decimals, floats, truth values, or text of digits: convert the column, or choose another.",
+        "数值列须为整数、小数、浮点数、真假值或数字文本：请转换该列或改用其他列。",
+    ),
+    "data.value-not-number": Text(
+        "{file}: column {column}, row {row} is no number ({count} such {count:?cell|cells}).",
+        "{file}：列 {column} 第 {row} 行不是数字（共 {count} 个这样的单元格）。",
+        "Write digits with a point, as in -1234.50, without currency signs or separators of thousands; leave cells without a value "
+        "empty.",
+        "请写成带小数点的数字，例如 -1234.50，不带货币符号或千位分隔符；没有值的单元格请留空。",
+    ),
+    "data.value-not-whole": Text(
+        "{file}: column {column}, row {row} has a fraction, and no scale was declared ({count} such {count:?cell|cells}).",
+        "{file}：列 {column} 第 {row} 行带小数，而未声明小数位数（共 {count} 个这样的单元格）。",
+        "Declare how many decimals count, for instance decimal:2; further ones are rounded, half to even.",
+        "请声明保留的小数位数，例如 decimal:2；其余位数按“四舍六入五成双”舍入。",
+    ),
+    "data.value-imprecise": Text(
+        "{file}: column {column}, row {row} is a float that has lost digits at {scale} {scale:?decimal|decimals} "
+        "({count} such {count:?cell|cells}).",
+        "{file}：列 {column} 第 {row} 行是在 {scale} 位小数下已丢失精度的浮点数（共 {count} 个这样的单元格）。",
+        "Export the column as whole numbers, decimals or text, or declare fewer decimals.",
+        "请将该列导出为整数、定点小数或文本，或声明更少的小数位数。",
+    ),
+    "data.value-range": Text(
+        "{file}: column {column}, row {row} is outside {low}..{high} ({count} such {count:?cell|cells}).",
+        "{file}：列 {column} 第 {row} 行超出 {low}..{high}（共 {count} 个这样的单元格）。",
+        "Declare a wider range, or add :clip to the declaration: such values then count as the end of the range.",
+        "请声明更大的范围，或在声明末尾加 :clip：超出的值按范围端点计算。",
+    ),
+    "data.weights-too-large": Text(
+        "{file}: column {column} holds numbers so large that their sums over {rows} {rows:?row|rows} of one key may pass 63 bits.",
+        "{file}：列 {column} 的数值过大，单个键 {rows} 行之和可能超过 63 位。",
+        "Use fewer decimals, or a larger unit.",
+        "请减少小数位数，或改用更大的单位。",
+    ),
+    "data.statistic-too-large": Text(
+        "{kind} of {column} over up to {rows} {rows:?row|rows} of a customer may pass 63 bits.",
+        "{column} 的 {kind} 在单个客户最多 {rows} 行时可能超过 63 位。",
+        "The owner of the data registers the value with a smaller range or fewer decimals, or fewer rows per key.",
+        "请数据所有方以更小的范围、更少的小数位数或更少的每键行数登记该数值列。",
+    ),
+    "data.key-rows-many": Text(
+        "{file}: the key {key:|–} (row {row}) has {found} rows, more than the {bound} that were declared.",
+        "{file}：键 {key:|–}（第 {row} 行）有 {found} 行，超过声明的 {bound} 行。",
+        "Values are added up over all rows of a key: register with --max-rows-per-key {found}, or with fewer rows a key.",
+        "数值会对键的全部行求和：请以 --max-rows-per-key {found} 登记，或减少每键的行数。",
+    ),
+}
+
+_GROUPS: dict[str, Text] = {
+    "data.group-columns": Text(
+        "The columns {columns} cannot group together: at most {limit}, each once.",
+        "不能按列 {columns} 分组：最多 {limit} 列，每列一次。",
+        "Leave some out.",
+        "请减少列数。",
+    ),
+    "data.group-column-type": Text(
+        "{file}: column {column} is of type {type} and holds no labels.",
+        "{file}：列 {column} 的类型是 {type}，不能作为分组。",
+        "Labels are text, whole numbers, truth values or dates: convert the column, or choose another.",
+        "分组标签须为文本、整数、真假值或日期：请转换该列或改用其他列。",
+    ),
+    "data.group-cell": Text(
+        "{file}: column {column}, row {row} is no text, whole number, truth value or date ({count} such {count:?cell|cells}).",
+        "{file}：列 {column} 第 {row} 行不是文本、整数、真假值或日期（共 {count} 个这样的单元格）。",
+        "Sort numbers into named ranges before, such as 0-99; cut moments to their day.",
+        "请先把数字归入有名称的区间（例如 0-99），把时刻截为日期。",
+    ),
+    "data.group-null": Text(
+        "{file}: column {column}, row {row} has no label ({count} such {count:?row|rows}).",
+        "{file}：列 {column} 第 {row} 行没有标签（共 {count} 行）。",
+        "Fill it, for instance with 'unknown': every customer is in one group.",
+        "请填写，例如“未知”：每个客户都必须属于一个分组。",
+    ),
+    "data.group-not-plain": Text(
+        "{file}: column {column}, row {row} has a control character or an invisible one ({count} such {count:?row|rows}).",
+        "{file}：列 {column} 第 {row} 行含有控制字符或不可见字符（共 {count} 行）。",
+        "Remove it: labels are shown to the partner.",
+        "请去掉该字符：标签会显示给合作方。",
+    ),
+    "data.group-label-long": Text(
+        "{file}: column {column}, row {row} is longer than the {limit} bytes of a label ({count} such {count:?row|rows}).",
+        "{file}：列 {column} 第 {row} 行超过标签的 {limit} 字节（共 {count} 行）。",
+        "Use short names for groups (a Chinese character takes 3 bytes).",
+        "请使用简短的分组名称（一个汉字占 3 字节）。",
+    ),
+    "data.group-not-one": Text(
+        "{file}: column {column} puts the key {key:|of the row} into two groups, at row {row} ({count} such {count:?key|keys}).",
+        "{file}：列 {column} 在第 {row} 行把键 {key:|（该行）} 归入两个分组（共 {count} 个这样的键）。",
+        "A customer is in one group: choose one label a key, for instance that of its last row, or match on more keys.",
+        "每个客户只能属于一个分组：请为每个键选定一个标签（例如最后一行的），或使用更多的键。",
+    ),
+    "data.groups-many": Text(
+        "{file}: {columns} makes {count} groups; at most {limit} are possible.",
+        "{file}：{columns} 形成 {count} 个分组，最多 {limit} 个。",
+        "Group by something coarser, such as a city instead of a street.",
+        "请按更粗的类别分组，例如城市而不是街道。",
+    ),
+}
+
 _CLASSES: dict[str, Text] = {
     "data.class.missing": Text("no value", "缺失"),
     "data.class.invalid": Text(
@@ -350,4 +454,4 @@ _OUTPUT: dict[str, Text] = {
     ),
 }
 
-TEXTS: dict[str, Text] = _FILES | _CSV | _COLUMNS | _KEYS | _CLASSES | _OUTPUT
+TEXTS: dict[str, Text] = _FILES | _CSV | _COLUMNS | _KEYS | _VALUES | _GROUPS | _CLASSES | _OUTPUT

@@ -285,8 +285,45 @@ _DATASETS: dict[str, Text] = {
     "node.spec-wrong": Text(
         "{option} {spec!r} does not have the form {form}.",
         "{option} {spec!r} 的格式应为 {form}。",
-        "For instance --key phone=mobile:phone, --release status:text:16, --release fee:int64.",
-        "例如 --key phone=mobile:phone、--release status:text:16、--release fee:int64。",
+        "For instance --key phone=mobile:phone, --release status:text:16, --release fee:int64, --value fee:decimal:2:0..999.99, "
+        "--group city.",
+        "例如 --key phone=mobile:phone、--release status:text:16、--release fee:int64、--value fee:decimal:2:0..999.99、--group city。",
+    ),
+    "node.spec-scale": Text(
+        "--value {spec!r} needs a number of decimals, 0 to {limit}.",
+        "--value {spec!r} 需要写明小数位数（0 至 {limit}）。",
+        "For instance --value fee:decimal:2:0..999.99.",
+        "例如 --value fee:decimal:2:0..999.99。",
+    ),
+    "node.spec-range": Text(
+        "--value {spec!r} has no range LOW..HIGH of decimals with at most {scale} digits after the point.",
+        "--value {spec!r} 缺少范围 最小值..最大值，且小数位数不得超过 {scale}。",
+        "For instance --value orders:int64:0..1000, --value fee:decimal:2:-5.50..999.99.",
+        "例如 --value orders:int64:0..1000、--value fee:decimal:2:-5.50..999.99。",
+    ),
+    "node.spec-range-wide": Text(
+        "--value {spec!r} has a range that is empty or passes {limit}.",
+        "--value {spec!r} 的范围为空或超过 {limit}。",
+        "Write the smaller end first; choose a narrower range or fewer decimals.",
+        "请先写较小的一端；并缩小范围或减少小数位数。",
+    ),
+    "node.spec-noise": Text(
+        "{spec!r} is no noise MECHANISM:BUDGET; mechanisms: {mechanisms}; the budget is 0.001 to 1000 with at most three decimals.",
+        "{spec!r} 不是 机制:预算 形式的噪声；机制：{mechanisms}；预算为 0.001 至 1000，最多三位小数。",
+        "For instance laplace:0.5 (epsilon of a run), gaussian:0.05 (rho of a run).",
+        "例如 laplace:0.5（每次运行的 ε）、gaussian:0.05（每次运行的 ρ）。",
+    ),
+    "node.value-not-registered": Text(
+        "The dataset {dataset} has no value {name}; registered: {known:|none yet}.",
+        "数据集 {dataset} 没有数值列 {name}；已登记：{known:|尚无}。",
+        "Choose a registered value; psc dataset show {dataset} lists them.",
+        "请选用已登记的数值列；见 psc dataset show {dataset}。",
+    ),
+    "node.group-not-registered": Text(
+        "The dataset {dataset} has no group column {name}; registered: {known:|none yet}.",
+        "数据集 {dataset} 没有分组列 {name}；已登记：{known:|尚无}。",
+        "Choose a registered group column; psc dataset show {dataset} lists them.",
+        "请选用已登记的分组列；见 psc dataset show {dataset}。",
     ),
     "node.spec-kind": Text(
         "{kind!r} in --key {spec!r} is no kind of key; kinds: {kinds}.",

@@ -1,0 +1,179 @@
+"""Cells as whole numbers of units of 10^-scale, exactly or not at all. How a cell becomes one is told in ``psc.data.values``."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from psc.types import VALUE_LIMIT
+
+__all__ = ["ValueClass", "units_of"]
+
+_Ints = npt.NDArray[np.int64]
+_Classes = npt.NDArray[np.uint8]
+
+_PLAIN = r"^-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)$"
+_NUMBER = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,6})?$"
+_SHORT = 15
+"""Characters of a number whose digits, at most so many, a double keeps."""
+_TIES_EXACT = 9 * 10**14
+"""Up to so many units the tie between two neighbours is the nearest float of a quotient of two exact ones."""
+_TIES_SHORTEST = 10**14
+"""Up to so many units the tie has at most 15 digits, and a float that equals it is printed as it."""
+_WIDE = pa.decimal256(76, 38)
+_DIGITS = Context(prec=400, rounding=ROUND_HALF_EVEN, Emax=10_000_000, Emin=-10_000_000)
+_WHOLE_DIGITS_MAX = 40
+
+
+class ValueClass(IntEnum):
+    """What a cell of a value column is."""
+
+    OK = 0
+    NULL = 1
+    NOT_NUMBER = 2
+    NOT_WHOLE = 3
+    IMPRECISE = 4
+    BELOW = 5
+    ABOVE = 6
+
+
+def units_of(array: pa.Array, scale: int, magnitude: int, *, whole: bool) -> tuple[_Ints, _Classes] | None:
+    """Return the units of cells and what each cell is.
+
+    Args:
+        array: cells of any type, no dictionary.
+        scale: decimals, 0 to 9.
+        magnitude: the greatest absolute value that is of use, in units. A float that has lost digits but is more than twice as
+            large is outside all the same.
+        whole: refuse fractions instead of rounding them half to even.
+
+    Returns:
+        Units, ``VALUE_LIMIT`` away from zero at most and 0 where there is no number, and ``ValueClass`` codes without any regard
+        to a range; None when the type holds no numbers.
+    """
+    kind = array.type
+    classes = np.zeros(len(array), np.uint8)
+    classes[array.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)] = ValueClass.NULL
+    if pa.types.is_null(kind):
+        return np.zeros(len(array), np.int64), classes
+    if pa.types.is_boolean(kind):
+        array, kind = array.cast(pa.int8()), pa.int8()
+    if pa.types.is_integer(kind):
+        numbers = array.fill_null(0).to_numpy(zero_copy_only=False)
+        return _scaled(np.minimum(numbers, VALUE_LIMIT).astype(np.int64), scale), classes
+    if pa.types.is_float32(kind) or pa.types.is_float64(kind):
+        return _float_units(array, scale, magnitude, classes, whole=whole), classes
+    if pa.types.is_decimal(kind):
+        return _decimal_units(array.fill_null(Decimal(0)), scale, classes, whole=whole), classes
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return _text_units(array.cast(pa.large_string()), scale, classes, whole=whole), classes
+    return None
+
+
+def _scaled(numbers: _Ints, scale: int) -> _Ints:
+    factor = 10**scale
+    most = VALUE_LIMIT // factor + 1  # times the factor this is VALUE_LIMIT at least, and below 2^63
+    units: _Ints = np.clip(np.clip(numbers, -most, most) * factor, -VALUE_LIMIT, VALUE_LIMIT)
+    return units
+
+
+def _float_units(array: pa.Array, scale: int, magnitude: int, classes: _Classes, *, whole: bool) -> _Ints:
+    single = pa.types.is_float32(array.type)
+    if single:  # the double of the shortest decimal, not the double that equals the float
+        array = array.cast(pa.large_string())
+    numbers = array.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
+    classes[np.isinf(numbers)] = ValueClass.NOT_NUMBER
+    numbers = np.where(classes == ValueClass.OK, numbers, 0.0)
+    with np.errstate(over="ignore"):
+        products = numbers * float(10**scale)
+    # Beyond its digits a float says nothing; far beyond the range it still says that it is outside.
+    digits = (24 if single else 53) - (0 if whole else 1)
+    over = np.abs(products) > (1 << digits)
+    outside = over & (np.abs(products) > 2.0 * magnitude)
+    classes[over & ~outside] = ValueClass.IMPRECISE
+    inside = np.where(over, 0.0, numbers)
+    if whole:
+        classes[~over & (np.floor(numbers) != numbers)] = ValueClass.NOT_WHOLE
+        units = _scaled(np.floor(inside).astype(np.int64), scale)
+    else:
+        units = _rounded(inside, scale)
+    units[outside & (products > 0)] = VALUE_LIMIT
+    units[outside & (products < 0)] = -VALUE_LIMIT
+    return units
+
+
+def _rounded(numbers: npt.NDArray[np.float64], scale: int) -> _Ints:
+    """Return the shortest decimals of floats, at most 2^52 units from zero, rounded to units, half to even.
+
+    Rounding is monotone, so a float above the float of the tie stands for a decimal above the tie, and one below for one below.
+    That holds whatever error the product has, as long as it is under half a unit.
+    """
+    products = numbers * float(10**scale)
+    floors = np.floor(products)
+    ties = (2.0 * floors + 1.0) * 5.0 / float(10 ** (scale + 1))
+    on_tie = numbers == ties
+    units = floors.astype(np.int64)
+    units += (numbers > ties) | (on_tie & (units % 2 == 1))
+    slow = (np.abs(products) > _TIES_EXACT) | (on_tie & (np.abs(products) > _TIES_SHORTEST))
+    for index in np.flatnonzero(slow).tolist():
+        units[index] = int(Decimal(repr(float(numbers[index]))).scaleb(scale, _DIGITS).to_integral_value(ROUND_HALF_EVEN))
+    return units
+
+
+def _text_units(text: pa.LargeStringArray, scale: int, classes: _Classes, *, whole: bool) -> _Ints:
+    trimmed = pc.utf8_trim_whitespace(text)
+    blank = pc.fill_null(pc.equal(trimmed, ""), True)
+    classes[blank.to_numpy(zero_copy_only=False)] = ValueClass.NULL
+    filled = pc.if_else(blank, "0", trimmed)
+    if pc.all(pc.match_substring_regex(filled, _PLAIN)).as_py() and (pc.max(pc.binary_length(filled)).as_py() or 0) <= _SHORT:
+        # So few digits are what the nearest float is printed as, so that it stands for them.
+        numbers = filled.cast(pa.float64()).to_numpy()
+        if np.abs(numbers).max(initial=0.0) * 10.0**scale <= _TIES_EXACT:
+            if whole:
+                classes[np.floor(numbers) != numbers] = ValueClass.NOT_WHOLE
+            return _rounded(numbers, scale)
+    matches = pc.match_substring_regex(filled, _NUMBER)
+    classes[~matches.to_numpy(zero_copy_only=False)] = ValueClass.NOT_NUMBER
+    return _decimal_units(pc.if_else(matches, filled, "0"), scale, classes, whole=whole)
+
+
+def _decimal_units(cells: pa.Array, scale: int, classes: _Classes, *, whole: bool) -> _Ints:
+    """Return the units of decimals or of texts that are numbers, without nulls; notes in ``classes`` what is not whole."""
+    try:
+        exact = rounded = cells if pa.types.is_decimal(cells.type) else cells.cast(_WIDE)
+        if exact.type.scale > scale:
+            rounded = pc.round(exact, ndigits=scale, round_mode="half_to_even")
+        narrow = rounded.cast(pa.decimal256(76, scale))
+    except pa.ArrowInvalid:
+        return _decimals_one_by_one(cells, scale, classes, whole=whole)
+    if whole:
+        fraction = pc.not_equal(rounded, exact).to_numpy(zero_copy_only=False)
+        classes[fraction & (classes == ValueClass.OK)] = ValueClass.NOT_WHOLE
+    if not len(narrow):
+        return np.zeros(0, np.int64)
+    words = np.frombuffer(narrow.buffers()[1], "<i8").reshape(-1, 4)[narrow.offset : narrow.offset + len(narrow)]
+    low, sign = words[:, 0], words[:, 3] < 0
+    fits = (words[:, 1:] == (low >> 63)[:, None]).all(axis=1)
+    units: _Ints = np.where(fits, low, np.where(sign, -VALUE_LIMIT, VALUE_LIMIT))
+    return np.clip(units, -VALUE_LIMIT, VALUE_LIMIT)
+
+
+def _decimals_one_by_one(cells: pa.Array, scale: int, classes: _Classes, *, whole: bool) -> _Ints:
+    """Do the same for cells of which some have more digits than Arrow's widest decimal."""
+    units = np.zeros(len(cells), np.int64)
+    for index, cell in enumerate(cells.to_pylist()):
+        number = _DIGITS.create_decimal(cell)
+        if number.adjusted() > _WHOLE_DIGITS_MAX and number:
+            units[index] = VALUE_LIMIT if number > 0 else -VALUE_LIMIT
+        else:
+            scaled = number.scaleb(scale, _DIGITS)
+            nearest = scaled.to_integral_value(ROUND_HALF_EVEN, _DIGITS)
+            if whole and nearest != scaled and classes[index] == ValueClass.OK:
+                classes[index] = ValueClass.NOT_WHOLE
+            units[index] = max(-VALUE_LIMIT, min(VALUE_LIMIT, int(nearest)))
+    return units
