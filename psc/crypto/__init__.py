@@ -24,14 +24,17 @@ from psc.crypto.group import (
 )
 from psc.crypto.items import ITEM_BYTES_MAX, Items, KeyCells
 from psc.crypto.oprf import OprfOutputs, evaluate_items, unmask
+from psc.crypto.rlwe import RLWE
 from psc.crypto.rng import Rng
 from psc.crypto.rows import MAC_BYTES, entry_bytes, open_rows, seal_rows
+from psc.crypto.sums import SumEngine, SumMatcher, SumOwner
 from psc.crypto.tags import count_common, find_tags, point_tags, sort_tags
 
 __all__ = [
     "ITEM_BYTES_MAX",
     "MAC_BYTES",
     "POINT_BYTES",
+    "RLWE",
     "SUITE",
     "Items",
     "KeyCells",
@@ -39,6 +42,9 @@ __all__ = [
     "PointBatch",
     "Rng",
     "Scalar",
+    "SumEngine",
+    "SumMatcher",
+    "SumOwner",
     "backend_name",
     "check",
     "count_common",

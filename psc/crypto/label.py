@@ -7,6 +7,7 @@ hash to group      ``PSC-V1-ristretto255-SHA512-`` context                     t
 OPRF finalize      ``PSC-V1-ristretto255-SHA512-Finalize-`` context            end of the hash, as in RFC 9497
 tags of points     ``PSC-V1-ristretto255-SHA512-PointTag-`` context            start of the hash, after its length
 sealed rows        ``PSC-V1-ristretto255-SHA512-Row-`` context                 start of the hash, after its length
+packed encryption  ``PSC-V1-ristretto255-SHA512-Sums-`` context                start of the hash, after its length
 =================  ==========================================================  ==================================
 """
 
@@ -42,7 +43,7 @@ def label(use: str, context: bytes) -> bytes:
     """Return the label of any other use.
 
     Args:
-        use: ``Finalize``, ``PointTag`` or ``Row``.
+        use: ``Finalize``, ``PointTag``, ``Row`` or ``Sums``.
         context: as for ``dst``.
 
     Raises:

@@ -110,6 +110,42 @@ TEXTS: dict[str, Text] = {
         fix_en="Raise the noise budget, or declare a narrower range of values or fewer rows per key.",
         fix_zh="请提高噪声预算，或声明更窄的取值范围、更少的每键行数。",
     ),
+    "crypto.polynomial-length": Text(
+        en="Encrypted sums, {what}: {length_bytes} bytes came where {expected_bytes} belong.",
+        zh="加密求和，{what}：收到 {length_bytes} 字节，应为 {expected_bytes} 字节。",
+        fix_en=_PEER_EN,
+        fix_zh=_PEER_ZH,
+    ),
+    "crypto.residue-not-canonical": Text(
+        en="Encrypted sums, {what}: coefficient {position} is not reduced modulo prime number {prime} (counted from 0).",
+        zh="加密求和，{what}：第 {position} 个系数未按第 {prime} 个素数约化（从 0 起数）。",
+        fix_en=_PEER_EN,
+        fix_zh=_PEER_ZH,
+    ),
+    "crypto.ciphertext-count": Text(
+        en="Encrypted sums: {count} ciphertexts came where {expected} belong.",
+        zh="加密求和：收到 {count} 个密文，应为 {expected} 个。",
+        fix_en=_PEER_EN,
+        fix_zh=_PEER_ZH,
+    ),
+    "crypto.sum-too-large": Text(
+        en="Encrypted sums over {positions} values with weights up to {weight} could be inexact, or show more than the sum.",
+        zh="对 {positions} 个值（权重至多 {weight}）的加密求和可能不精确，或泄露和以外的信息。",
+        fix_en="Use fewer values or smaller weights in one run.",
+        fix_zh="请减少单次运行的值数或减小权重。",
+    ),
+    "crypto.too-many-releases": Text(
+        en="{count} sums were asked of one key set; at most {limit} are released.",
+        zh="对同一组密钥请求了 {count} 个求和结果；最多释放 {limit} 个。",
+        fix_en="Use further key sets for further sums.",
+        fix_zh="更多的求和请使用更多组密钥。",
+    ),
+    "crypto.used-up": Text(
+        en="The {what:=keys keys|sums sums} of an encrypted sum were used already; they serve once.",
+        zh="加密求和的{what:=keys 密钥|sums 累加值}已被使用；只能使用一次。",
+        fix_en=_BUG_EN,
+        fix_zh=_BUG_ZH,
+    ),
     "crypto.unknown-backend": Text(
         en="PSC_BACKEND names {name}, which does not exist or cannot run on this machine.",
         zh="PSC_BACKEND 指定的 {name} 不存在，或无法在本机运行。",

@@ -12,8 +12,10 @@ use crate::hash::{Digest, Uniform};
 #[cfg(target_arch = "x86_64")]
 mod ifma;
 mod portable;
+pub mod ring;
 
 use portable::Portable;
+use ring::Ring;
 
 /// The first unacceptable element of a chunk: its position in the chunk, and why.
 pub type BadPoint = (usize, Reason);
@@ -67,6 +69,9 @@ pub trait Backend: Send + Sync {
 
     /// Hash with SHA-512: `out[i]` becomes the digest of `prefix` followed by what `message(i)` appends to its buffer.
     fn sha512(&self, prefix: &[u8], message: &dyn Fn(usize, &mut Vec<u8>), out: &mut [Digest]);
+
+    /// Arithmetic of packed encryption.
+    fn ring(&self) -> &'static dyn Ring;
 }
 
 /// The backends.

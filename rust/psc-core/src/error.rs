@@ -129,6 +129,56 @@ pub enum Error {
         /// Its denominator.
         denominator: u128,
     },
+    /// A polynomial, or several, of another length than it must have.
+    #[error("{what} has {length} bytes where {expected} belong")]
+    PolynomialLength {
+        /// Which message: `key`, `ciphertext` or `reply`.
+        what: &'static str,
+        /// Its length in bytes.
+        length: usize,
+        /// The length it must have.
+        expected: usize,
+    },
+    /// A residue that is not below its prime.
+    #[error("{what}: coefficient {position} is not reduced modulo prime {prime}")]
+    Residue {
+        /// Which message: `key`, `ciphertext` or `reply`.
+        what: &'static str,
+        /// Position of the first such coefficient, from 0.
+        position: usize,
+        /// Which of the primes, from 0.
+        prime: usize,
+    },
+    /// Another number of ciphertexts than the positions or the columns need.
+    #[error("{count} ciphertexts came where {expected} belong")]
+    CiphertextCount {
+        /// How many came.
+        count: usize,
+        /// How many belong.
+        expected: usize,
+    },
+    /// Sums that might not be exact, or whose noise might show more than the sum.
+    #[error("sums over {positions} positions with weights up to {weight} are too large")]
+    SumTooLarge {
+        /// Positions that may enter a sum.
+        positions: u64,
+        /// The largest absolute weight.
+        weight: u64,
+    },
+    /// More decryptions than one key set may give.
+    #[error("{count} sums were asked of one key set, which gives at most {limit}")]
+    TooManyReleases {
+        /// How many were asked for.
+        count: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// Keys or sums that serve once.
+    #[error("the {what} were used already")]
+    UsedUp {
+        /// What was used.
+        what: &'static str,
+    },
     /// A backend name that does not exist or that this machine cannot run.
     #[error("backend {name:?} does not exist here")]
     UnknownBackend {
@@ -161,6 +211,12 @@ impl Error {
             Self::RowCounters { row: 5 },
             Self::OutOfMemory { length: 1 << 52 },
             Self::NoiseScale { what: "scale", numerator: 1 << 100, denominator: 0 },
+            Self::PolynomialLength { what: "ciphertext", length: 1, expected: 172_032 },
+            Self::Residue { what: "reply", position: 8191, prime: 3 },
+            Self::CiphertextCount { count: 1, expected: 2 },
+            Self::SumTooLarge { positions: 1 << 40, weight: 1 },
+            Self::TooManyReleases { count: 41, limit: 40 },
+            Self::UsedUp { what: "keys" },
             Self::UnknownBackend { name: "abacus".into() },
             Self::Threads { value: "many".into() },
         ]
@@ -214,11 +270,17 @@ mod tests {
             Error::RowCounters { .. } => 10,
             Error::OutOfMemory { .. } => 11,
             Error::NoiseScale { .. } => 12,
-            Error::UnknownBackend { .. } => 13,
-            Error::Threads { .. } => 14,
+            Error::PolynomialLength { .. } => 13,
+            Error::Residue { .. } => 14,
+            Error::CiphertextCount { .. } => 15,
+            Error::SumTooLarge { .. } => 16,
+            Error::TooManyReleases { .. } => 17,
+            Error::UsedUp { .. } => 18,
+            Error::UnknownBackend { .. } => 19,
+            Error::Threads { .. } => 20,
         };
         let mut numbers: Vec<i32> = Error::samples().iter().map(number).collect();
         numbers.dedup();
-        assert_eq!(numbers, (0..15).collect::<Vec<_>>());
+        assert_eq!(numbers, (0..21).collect::<Vec<_>>());
     }
 }

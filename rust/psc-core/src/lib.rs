@@ -17,6 +17,7 @@ pub mod noise;
 pub mod oprf;
 pub mod parallel;
 pub mod phone;
+pub mod rlwe;
 pub mod rng;
 pub mod rows;
 pub mod table;

@@ -30,6 +30,11 @@ impl Rng {
         Self(ChaCha20Rng::from_seed(*key))
     }
 
+    /// Return the generator of a seed that another one drew.
+    pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(ChaCha20Rng::from_seed(*seed))
+    }
+
     /// Fill a buffer.
     pub fn fill(&mut self, out: &mut [u8]) {
         self.0.fill_bytes(out);

@@ -56,6 +56,11 @@ impl Input {
         Ok(self.words::<4>(what)?.iter().map(|word| u32::from_ne_bytes(*word)).collect())
     }
 
+    /// Read native 32-bit integers.
+    pub fn int32(&self, what: &'static str) -> psc_core::Result<Vec<i32>> {
+        Ok(self.words::<4>(what)?.iter().map(|word| i32::from_ne_bytes(*word)).collect())
+    }
+
     fn words<const N: usize>(&self, what: &'static str) -> psc_core::Result<&[[u8; N]]> {
         match self.as_chunks::<N>() {
             (words, []) => Ok(words),

@@ -87,6 +87,37 @@ pub fn to_exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, 
             fields.set_item("denominator", denominator)?;
             ("UsageError", "crypto.noise-scale")
         }
+        Error::PolynomialLength { what, length, expected } => {
+            fields.set_item("what", what)?;
+            fields.set_item("length_bytes", length)?;
+            fields.set_item("expected_bytes", expected)?;
+            ("MalformedMessageError", "crypto.polynomial-length")
+        }
+        Error::Residue { what, position, prime } => {
+            fields.set_item("what", what)?;
+            fields.set_item("position", position)?;
+            fields.set_item("prime", prime)?;
+            ("MalformedMessageError", "crypto.residue-not-canonical")
+        }
+        Error::CiphertextCount { count, expected } => {
+            fields.set_item("count", count)?;
+            fields.set_item("expected", expected)?;
+            ("MalformedMessageError", "crypto.ciphertext-count")
+        }
+        Error::SumTooLarge { positions, weight } => {
+            fields.set_item("positions", positions)?;
+            fields.set_item("weight", weight)?;
+            ("CryptoError", "crypto.sum-too-large")
+        }
+        Error::TooManyReleases { count, limit } => {
+            fields.set_item("count", count)?;
+            fields.set_item("limit", limit)?;
+            ("LimitExceededError", "crypto.too-many-releases")
+        }
+        Error::UsedUp { what } => {
+            fields.set_item("what", what)?;
+            ("UsageError", "crypto.used-up")
+        }
         Error::UnknownBackend { name } => {
             fields.set_item("name", name)?;
             ("UsageError", "crypto.unknown-backend")

@@ -6,6 +6,7 @@ mod buffers;
 mod errors;
 mod kernels;
 mod noise;
+mod rlwe;
 mod types;
 
 use pyo3::prelude::*;
@@ -20,6 +21,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::noise::{discrete_gaussian, discrete_laplace};
+    #[pymodule_export]
+    use crate::rlwe::{RlweMatcher, RlweOwner, rlwe_flood_bound};
     #[pymodule_export]
     use crate::types::{Items, OprfOutputs, Rng, Scalar};
 }

@@ -77,6 +77,10 @@ impl Backend for Ifma {
         // SAFETY: `self` exists only where `detect` found every instruction set that the function enables.
         unsafe { sha512::digests(prefix, message, out) }
     }
+
+    fn ring(&self) -> &'static dyn super::ring::Ring {
+        &super::portable::Portable
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]

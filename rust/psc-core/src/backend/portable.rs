@@ -4,10 +4,13 @@ use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use sha2::{Digest as _, Sha512};
 use zeroize::Zeroizing;
 
+use super::ring::Ring;
 use super::{Backend, BadPoint, Scalars};
 use crate::error::Reason;
 use crate::group::Encoding;
 use crate::hash::{Digest, Uniform};
+
+mod ring;
 
 pub(super) struct Portable;
 
@@ -56,6 +59,10 @@ impl Backend for Portable {
             message(index, &mut buffer);
             *out = start.clone().chain_update(&*buffer).finalize().into();
         }
+    }
+
+    fn ring(&self) -> &'static dyn Ring {
+        &Self
     }
 }
 
