@@ -102,6 +102,25 @@ _AGREEMENTS: dict[str, Text] = {
         "Allow match too (--allow match,count), or leave --release out.",
         "请同时允许 match（--allow match,count），或去掉 --release。",
     ),
+    "policy.value-not-registered": Text(
+        "The dataset {dataset} has no value {name}; registered: {known:|none yet}.",
+        "数据集 {dataset} 没有数值列 {name}；已登记：{known:|尚无}。",
+        "Name a registered value, or register the dataset with it: psc dataset add {dataset} --replace --value "
+        "{name}:int64:LOW..HIGH.",
+        "请选用已登记的数值列，或重新登记数据集：psc dataset add {dataset} --replace --value {name}:int64:最小值..最大值。",
+    ),
+    "policy.group-not-registered": Text(
+        "The dataset {dataset} has no group column {name}; registered: {known:|none yet}.",
+        "数据集 {dataset} 没有分组列 {name}；已登记：{known:|尚无}。",
+        "Name a registered column, or register the dataset with it: psc dataset add {dataset} --replace --group {name}=COLUMN.",
+        "请选用已登记的分组列，或重新登记数据集：psc dataset add {dataset} --replace --group {name}=列。",
+    ),
+    "policy.terms-without-aggregate": Text(
+        "{terms} means nothing to {operations}: only aggregate uses it.",
+        "{terms} 对 {operations} 没有意义：只有 aggregate 会用到。",
+        "Allow aggregate too (--allow aggregate), or leave it out.",
+        "请同时允许 aggregate（--allow aggregate），或去掉该项。",
+    ),
     "policy.rows-above-registered": Text(
         "{value} rows per key are more than the {registered} that {dataset} is registered with.",
         "每键 {value} 行超过数据集 {dataset} 登记的 {registered} 行。",
@@ -280,4 +299,19 @@ _RECEIPTS: dict[str, Text] = {
     ),
 }
 
-TEXTS: dict[str, Text] = {**_AGREEMENTS, **_RULES, **_RECEIPTS}
+_RELEASES: dict[str, Text] = {
+    "policy.table-too-large": Text(
+        "The group columns make {combinations} combinations of labels; at most {limit} are possible.",
+        "分组列共有 {combinations} 种标签组合，最多允许 {limit} 种。",
+        "Group by fewer columns, or by coarser ones.",
+        "请减少分组列，或使用更粗的分组。",
+    ),
+    "policy.too-many-dummies": Text(
+        "Noise on counts takes {dummies} dummies for each of {cells} {cells:?cell|cells}; at most {limit} in all are possible.",
+        "计数噪声需要为 {cells} 个单元格各加入 {dummies} 个虚拟条目，总数最多 {limit} 个。",
+        "Group by fewer columns, ask for fewer numbers in one run, or agree on a larger noise budget.",
+        "请减少分组列、减少单次运行的统计项，或约定更大的噪声预算。",
+    ),
+}
+
+TEXTS: dict[str, Text] = {**_AGREEMENTS, **_RULES, **_RECEIPTS, **_RELEASES}
