@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from psc.crypto import Items, Rng
 from psc.crypto.sums import SumEngine
 from psc.protocols import dh_sum, owner_sum
-from psc.protocols.base import Script
-from psc.protocols.cells import Sums
+from psc.protocols.base import Message, Script
+from psc.protocols.cells import GroupLabels, Sums
 from psc.protocols.padding import padded_size
-from psc.session.drive import run_pair
+from psc.session.drive import _Party, run_pair
 from psc.testing.ideal import ClearSums, ideal_sums
 from psc.types import OutputTo
 from tests.protocol_cases import CONTEXT, Tap, sets, through_codec
@@ -25,7 +26,7 @@ CLEAR = ClearSums()
 WIDTH = 40
 
 
-def nothing(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+def nothing(counts: NDArray[np.int64], names: tuple[bytes, ...] = ()) -> NDArray[np.bool_]:
     """Withhold no cell."""
     return np.zeros(counts.shape, dtype=np.bool_)
 
@@ -171,3 +172,39 @@ def owner_sums(
         capacity=capacity,
         tap=tap,
     )
+
+
+def run_shuffled(a: Script[Any], b: Script[Any], seed: int, capacity: int) -> tuple[Any, Any]:
+    """Run two scripts with their steps interleaved at random, at a bounded capacity."""
+    rng = random.Random(seed)
+    to_a: deque[Message] = deque()
+    to_b: deque[Message] = deque()
+    parties = [_Party(a, to_a, to_b, capacity), _Party(b, to_b, to_a, capacity)]
+    idle = 0
+    while not all(party.done for party in parties):
+        first = rng.randrange(2)
+        for _ in range(rng.randint(1, 5)):
+            idle = 0 if parties[first].step() else idle + 1
+        assert idle < 1000, "deadlock"
+    assert not to_a
+    assert not to_b
+    return parties[0].result, parties[1].result
+
+
+def trace(run: Callable[..., object], *args: object, **options: Any) -> list[tuple[str, str, int]]:
+    """Run, and return who sent what and how many bytes, without the names of groups."""
+    seen: list[tuple[str, str, int]] = []
+
+    def tap(who: str, message: Message) -> Message:
+        if not isinstance(message, GroupLabels):
+            seen.append((who, type(message).__name__, payload_bytes(message)))
+        return through_codec(who, message)
+
+    run(*args, tap=tap, **options)
+    return seen
+
+
+def payload_bytes(message: Message) -> int:
+    """Bytes of a message's content."""
+    values = [getattr(message, f.name) for f in fields(message)]  # type: ignore[arg-type]
+    return sum(len(getattr(value, "data", value)) for value in values)

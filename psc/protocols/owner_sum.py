@@ -139,16 +139,16 @@ class Params:
 
 LEAKAGE: dict[OutputTo, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "receiver": (
-        ("leakage.owner-sum.receiver", "leakage.owner-sum.lying", "leakage.match.sizes"),
-        ("leakage.owner-sum.sender", "leakage.owner-sum.falsify", "leakage.match.sizes"),
+        ("leakage.owner-sum.receiver", "leakage.owner-sum.lying", "leakage.owner-sum.sizes"),
+        ("leakage.owner-sum.sender", "leakage.owner-sum.falsify", "leakage.owner-sum.sizes"),
     ),
     "responder": (
-        ("leakage.owner-sum.nothing", "leakage.owner-sum.lying", "leakage.match.sizes"),
-        ("leakage.owner-sum.responder", "leakage.owner-sum.falsify", "leakage.match.sizes"),
+        ("leakage.owner-sum.nothing", "leakage.owner-sum.lying", "leakage.owner-sum.sizes"),
+        ("leakage.owner-sum.responder", "leakage.owner-sum.falsify", "leakage.owner-sum.sizes"),
     ),
     "both": (
-        ("leakage.owner-sum.receiver", "leakage.owner-sum.lying", "leakage.match.sizes"),
-        ("leakage.owner-sum.responder", "leakage.owner-sum.falsify", "leakage.match.sizes"),
+        ("leakage.owner-sum.receiver", "leakage.owner-sum.lying", "leakage.owner-sum.sizes"),
+        ("leakage.owner-sum.responder", "leakage.owner-sum.falsify", "leakage.owner-sum.sizes"),
     ),
 }
 """Text codes of what the receiver and the sender learn, by whom the output goes to."""
@@ -311,7 +311,7 @@ def _released(counts: NDArray[np.int64], sums: NDArray[np.int64], params: Params
 
 
 def _parts(params: Params) -> list[tuple[int, int]]:
-    return list(chunks(params.cells, max(1, CHUNK_BYTES // (8 * (1 + len(params.statistics))))))
+    return list(chunks(params.cells, max(1, CHUNK_BYTES // (9 + 8 * len(params.statistics)))))
 
 
 def _send_table(table: Table, params: Params) -> Script[None]:

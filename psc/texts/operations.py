@@ -120,6 +120,11 @@ TEXTS: dict[str, Text] = {
         "{responder} 得知自己的哪些键 {initiator} 也有、这些键各自在 {initiator} 处的分组和权重、{initiator} 各组的名称"
         "以及结果。",
     ),
+    "leakage.owner-sum.sizes": Text(
+        "Each learns the other's number of groups and its number of distinct keys, rounded up to a public series: {initiator} "
+        "{initiator_size}, {responder} {responder_size}.",
+        "双方得知对方的组数及不同键的个数（向上取整到公开序列）：{initiator} {initiator_size}，{responder} {responder_size}。",
+    ),
     "leakage.owner-sum.falsify": Text(
         "If {responder} departs from the protocol it can falsify the results, leave out minimum sizes and noise, and have keys "
         "answered that it does not hold rightfully; quotas bound how many.",

@@ -1,29 +1,35 @@
 """Golden transcripts: fixed generators give these very frames, so that two releases, or two backends, never diverge.
 
-Good: the frames of both directions. Bad: the same frames with one change, and the error that must come of it. Confirmed
+Good: the frames of both directions, large ones as their SHA-256. ``dh-sum`` stands twice: with sums in the clear, whose
+frames can be read, and with the encryption. Bad: the same frames with one change, and the error that must come of it. Confirmed
 against the pure-Python ristretto255 of ``ristretto_oracle`` (every element is recomputed there). Renew after a deliberate
 change of the wire contract with ``python -m tests.vectors.test_golden``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from psc.crypto.rlwe import RLWE
 from psc.errors import PscError
 from psc.protocols.base import Message
 from psc.session.codec import decode, encode
 from tests.protocol_cases import CONTEXT, count, match, sets
+from tests.sum_cases import CLEAR, made_up, owner_sums, sums
 
 FILE = Path(__file__).parent / "data" / "golden_transcripts.json"
 SEEDS = (b"golden receiver", b"golden sender")
+PROTOCOLS = {"dh-psi": 0, "dh-psi-count": 0, "dh-sum": 1, "dh-sum rlwe-8192-168/1": 1, "owner-sum": 0}
+"""Each with the number of its first frame of elements."""
 BAD = [
-    ("identity element", 0, "00" * 32, "crypto.invalid-element"),
-    ("element not canonical", 0, "ff" * 32, "crypto.invalid-element"),
-    ("negative field element", 0, "01" + "00" * 31, "crypto.invalid-element"),
+    ("identity element", "00" * 32, "crypto.invalid-element"),
+    ("element not canonical", "ff" * 32, "crypto.invalid-element"),
+    ("negative field element", "01" + "00" * 31, "crypto.invalid-element"),
 ]
 
 
@@ -36,29 +42,47 @@ def _run(protocol: str, frames: list[dict[str, str]], change: tuple[int, str] | 
             new = bytes.fromhex(change[1])
             at = len(frame) - len(new)  # the last element of the first message
             frame = frame[:at] + new
-        frames.append({"from": {"a": "receiver", "b": "sender"}[who], "frame": frame.hex()})
+        said = {"frame": frame.hex()} if len(frame) < 1 << 16 else {"sha256": hashlib.sha256(frame).hexdigest()}
+        frames.append({"from": {"a": "receiver", "b": "sender"}[who], **said})
         return decode(frame)
 
     if protocol == "dh-psi":
         table = {item: [b"row %d one" % i, b"row %d bis" % i] for i, item in enumerate(sender)}
         return match(receiver, sender, table=table, bound=2, width=9, both=True, tap=tap, seeds=SEEDS)
-    return count(receiver, sender, both=True, tap=tap, seeds=SEEDS)
+    if protocol == "dh-psi-count":
+        return count(receiver, sender, both=True, tap=tap, seeds=SEEDS)
+    case = made_up(12, 11, 9, (2, 2), seed=7)
+    if protocol != "owner-sum":
+        engine = CLEAR if protocol == "dh-sum" else RLWE
+        return sums(case, engine=engine, output="both", minimum_group=2, tap=tap, seeds=SEEDS)
+    case.weights = {item: [3 - at] for at, item in enumerate(item for block in case.receiver for item in block)}
+    return owner_sums(case, statistics=(None, 0), columns=1, output="both", minimum_group=2, tap=tap, seeds=SEEDS)
 
 
 def _result(protocol: str, output: Any) -> Any:
     got, other = output
     if protocol == "dh-psi":
         return {"matched": got.matched.tolist(), "payloads": got.rows.payloads.hex(), "sender": other.matched.tolist()}
-    return {"common": got.common, "sender": other.common}
+    if protocol == "dh-psi-count":
+        return {"common": got.common, "sender": other.common}
+    return {
+        who: {
+            "counts": table.counts.tolist(),
+            "sums": table.sums.tolist(),
+            "withheld": table.withheld.tolist(),
+            "labels": [label.decode() for label in table.labels],
+        }
+        for who, table in (("receiver", got), ("sender", other))
+    }
 
 
 def make() -> dict[str, Any]:
     """Return the file's content."""
     content: dict[str, Any] = {"context": CONTEXT.hex(), "seeds": [seed.decode() for seed in SEEDS], "protocols": {}}
-    for protocol in ("dh-psi", "dh-psi-count"):
+    for protocol, at in PROTOCOLS.items():
         frames: list[dict[str, str]] = []
         output = _run(protocol, frames)
-        bad = [{"what": what, "frame": at, "last_element": new, "error": error} for what, at, new, error in BAD]
+        bad = [{"what": what, "frame": at, "last_element": new, "error": error} for what, new, error in BAD]
         content["protocols"][protocol] = {"frames": frames, "result": _result(protocol, output), "bad": bad}
     return content
 
@@ -66,7 +90,7 @@ def make() -> dict[str, Any]:
 STORED = json.loads(FILE.read_text()) if FILE.is_file() else {"protocols": {}}
 
 
-@pytest.mark.parametrize("protocol", ["dh-psi", "dh-psi-count"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_good_transcript(protocol: str) -> None:
     frames: list[dict[str, str]] = []
     output = _run(protocol, frames)
@@ -74,7 +98,7 @@ def test_good_transcript(protocol: str) -> None:
     assert _result(protocol, output) == STORED["protocols"][protocol]["result"]
 
 
-@pytest.mark.parametrize("protocol", ["dh-psi", "dh-psi-count"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("case", range(len(BAD)))
 def test_bad_transcript(protocol: str, case: int) -> None:
     bad = STORED["protocols"][protocol]["bad"][case]

@@ -1,0 +1,92 @@
+"""Every message crosses the wire unchanged, in one form only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from psc._proto.psc.v1 import messages_pb2 as wire
+from psc.crypto import PointBatch
+from psc.errors import LocalProtocolError, MalformedMessageError
+from psc.protocols.base import CHUNK_BYTES, Message
+from psc.protocols.cells import LABEL_BYTES_MAX, CellCounts, GroupLabels
+from psc.protocols.dh_psi import BlindedItems, EvaluatedItems, MatchedPositions, RowEntries, SenderTags
+from psc.protocols.dh_psi_count import CommonCount, MaskedItems, ReturnedTags
+from psc.protocols.dh_sum import ReleasedSums
+from psc.protocols.masked_sums import EncryptedValues, MaskedSums, SumKeys
+from psc.protocols.owner_sum import ReleasedTable
+from psc.session.channel import MAX_FRAME_BYTES
+from psc.session.codec import _KINDS, Confirmation, ReceiptSignature, decode, encode
+
+MESSAGES: list[Message] = [
+    Confirmation(b"s" * 64),
+    ReceiptSignature(b"d" * 32, b"s" * 64),
+    BlindedItems(PointBatch(bytes(range(32)) * 2)),
+    EvaluatedItems(PointBatch(b"")),
+    SenderTags(b"tags"),
+    RowEntries(b""),
+    MatchedPositions(True, b"\x01"),
+    MaskedItems(PointBatch(bytes(32))),
+    ReturnedTags(b"x"),
+    CommonCount(True, (1 << 64) - 1),
+    GroupLabels(("上海".encode(), b"", b"\xff")),
+    SumKeys(b"material"),
+    EncryptedValues(b"\x00" * 9),
+    MaskedSums(b"replies"),
+    CellCounts(b"\x03", b"counts"),
+    ReleasedSums(b"sums"),
+    ReleasedTable(b"\x01", b"", b"sums"),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
+def test_every_message_crosses_unchanged(message: Message) -> None:
+    assert decode(encode(message)) == message
+
+
+def test_every_message_of_the_contract_is_tried_and_nothing_else_is_in_it() -> None:
+    assert {type(message) for message in MESSAGES} == set(_KINDS.values())
+    assert set(_KINDS) == {field.name for field in wire.SessionMessage.DESCRIPTOR.oneofs_by_name["body"].fields}
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
+def test_frames_that_are_not_in_the_one_form_are_refused(message: Message) -> None:
+    frame = encode(message)
+    other = encode(SumKeys(b"other") if not isinstance(message, SumKeys) else SenderTags(b"other"))
+    for changed in (frame + other, other + frame, frame + frame, frame + b"\xf8\x07\x01", frame[:-1], frame + b"\0"):
+        with pytest.raises(MalformedMessageError):
+            decode(changed)
+
+
+def test_fields_that_are_unknown_or_out_of_order_inside_a_message_are_refused() -> None:
+    tables = [
+        b"\x1a\x01s\x0a\x01w",  # sums before withheld
+        b"\x0a\x01w\x0a\x01w",  # withheld twice
+        b"\x0a\x01w\x22\x01x",  # a field 4
+        b"\x0a\x00\x1a\x01s",  # an empty field that is said
+    ]
+    for body in tables:
+        with pytest.raises(MalformedMessageError):
+            decode(b"\xa2\x02" + bytes([len(body)]) + body)
+    assert decode(b"\xa2\x02\x03\x0a\x01w") == ReleasedTable(b"w", b"", b"")
+
+
+def test_names_keep_their_order_and_their_repeats_for_the_script_to_judge() -> None:
+    labels = (b"b", b"a", b"b", b"")
+    assert decode(encode(GroupLabels(labels))) == GroupLabels(labels)
+
+
+def test_the_largest_messages_fit_a_frame() -> None:
+    for message in (EncryptedValues(bytes(CHUNK_BYTES)), GroupLabels((bytes(LABEL_BYTES_MAX),) * 256)):
+        assert len(encode(message)) < MAX_FRAME_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreign(Message):
+    data: bytes
+
+
+def test_a_message_outside_the_contract_does_not_leave() -> None:
+    with pytest.raises(LocalProtocolError):
+        encode(_Foreign(b""))
