@@ -9,6 +9,8 @@
         plan = courier.plan(psc.Match("orders.csv", on={"phone": "mobile"}, dataset="parcels", want=["status"], purpose="P"))
         print(plan)            # what each side will learn, bytes, time, quota
         result = plan.run()
+        spent = courier.aggregate("orders.csv", on={"phone": "mobile"}, dataset="parcels", select=[psc.count(), psc.sum("fee")],
+                                  group_by="city", purpose="P")
 
 Names are loaded when they are first used, so that ``import psc`` costs nothing.
 """
@@ -24,14 +26,18 @@ if TYPE_CHECKING:
     from psc.errors import PscError
     from psc.operations.plan import Plan
     from psc.operations.progress import Cancel, Progress
-    from psc.operations.requests import Count, Match
-    from psc.operations.results import CountResult, MatchResult, RunStats
+    from psc.operations.requests import Aggregate, Count, Match
+    from psc.operations.results import AggregateResult, CountResult, MatchResult, RunStats
+    from psc.operations.select import count, histogram, mean, std, var, weighted_sum
+    from psc.operations.select import sum_of as sum
     from psc.policy.propose import Offer
     from psc.sdk import aio
     from psc.sdk.node import Node
     from psc.sdk.partner import Partner
 
 _PLACES = {
+    "Aggregate": "psc.operations.requests",
+    "AggregateResult": "psc.operations.results",
     "Cancel": "psc.operations.progress",
     "Count": "psc.operations.requests",
     "CountResult": "psc.operations.results",
@@ -44,9 +50,20 @@ _PLACES = {
     "Progress": "psc.operations.progress",
     "PscError": "psc.errors",
     "RunStats": "psc.operations.results",
+    "count": "psc.operations.select",
+    "histogram": "psc.operations.select",
+    "mean": "psc.operations.select",
+    "std": "psc.operations.select",
+    "sum": "psc.operations.select",
+    "var": "psc.operations.select",
+    "weighted_sum": "psc.operations.select",
 }
 
+_OTHER_NAMES = {"sum": "sum_of"}
+
 __all__ = [
+    "Aggregate",
+    "AggregateResult",
     "Cancel",
     "Count",
     "CountResult",
@@ -61,6 +78,13 @@ __all__ = [
     "RunStats",
     "__version__",
     "aio",
+    "count",
+    "histogram",
+    "mean",
+    "std",
+    "sum",
+    "var",
+    "weighted_sum",
 ]
 
 
@@ -70,7 +94,7 @@ def __getattr__(name: str) -> Any:
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module 'psc' has no attribute {name!r}")
-    return getattr(import_module(place), name)
+    return getattr(import_module(place), _OTHER_NAMES.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -20,7 +20,8 @@ from psc.errors import AuditError, AuthenticationError
 from psc.node.fields import Digest, IdentityKey, NodeName, RunId, Timestamp
 from psc.node.identity import fingerprint, verify
 from psc.node.signed import FormatError, document_of, dump, load_object, texts_of
-from psc.types import Document, KeyColumn, OperationName, OutputTo, PlainText, ReleasedColumn
+from psc.session.hello import AggregateTerms
+from psc.types import Document, KeyColumn, Noise, OperationName, OutputTo, PlainText, ReleasedColumn
 
 __all__ = [
     "LeakageStatement",
@@ -79,6 +80,8 @@ class Receipt(Document):
     dataset_version: Digest
     keys: Annotated[tuple[KeyColumn, ...], Field(min_length=1, max_length=8)]
     released: Annotated[tuple[ReleasedColumn, ...], Field(max_length=64)]
+    noise: Noise | None = None
+    aggregate: AggregateTerms | None = None
     output_to: OutputTo
     initiator_size_padded: Size
     responder_size_padded: Size

@@ -1,17 +1,15 @@
-"""The initiator's side: say hello with what the plan showed, play the receiver, and keep the receipt."""
+"""The initiator's side: say hello with what the plan showed, play its part, and keep the receipt."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from psc.audit.receipt import SignedReceipt
 from psc.crypto import Rng
 from psc.data.kinds import RULES_ID
-from psc.data.release import RowLayout
 from psc.errors import AbortCode, AuthenticationError, LocalProtocolError, ParameterMismatchError
 from psc.node.certificates import own_certificate_digest
 from psc.node.clock import now, timestamp
@@ -21,12 +19,13 @@ from psc.node.own import own_card
 from psc.node.runs import keep_receipt, start_run
 from psc.node.trust import Partner
 from psc.operations.plan import Plan, too_small
+from psc.operations.play import RunShape
 from psc.operations.progress import Cancel, ProgressCallback, Tracker
-from psc.operations.results import CountResult, MatchResult, ReleasedRows, Result, RunStats, join_rows
+from psc.operations.results import Ended, Result
 from psc.operations.running import Clock, record_end, record_failure, stoppable
 from psc.operations.status import PROTOCOLS
-from psc.operations.terms import count_params, leakage_for, match_params, receipt_of_run, work_items
-from psc.protocols import dh_psi, dh_psi_count
+from psc.operations.terms import leakage_for, play_of, receipt_of_run
+from psc.protocols.base import Script
 from psc.session.channel import Channel
 from psc.session.drive import drive
 from psc.session.hello import PROTOCOL_SERIES, Accept, Hello, SessionId
@@ -62,7 +61,7 @@ class Asking:
         """Carry out a plan; see ``Plan.run``."""
         cancel = cancel or Cancel()
         clock, run_id = Clock(), "".join(secrets.choice(_RUN_ID_ALPHABET) for _ in range(26))
-        tracker = Tracker(work_items(plan.request.OPERATION, plan.own_size, plan.partner_size)[0], progress)
+        tracker = Tracker(plan.work, progress)
         tracker.stage("connecting")
         hello = self._hello(plan, run_id)
         start_run(
@@ -98,9 +97,9 @@ class Asking:
         return result
 
     def _hello(self, plan: Plan, run_id: str) -> Hello:
-        if plan.entry is None:
+        if plan.entry is None or plan.shape is None:
             raise LocalProtocolError("operations.plan-used")
-        spec = PROTOCOLS[plan.protocol]
+        spec, shape = PROTOCOLS[plan.protocol], plan.shape
         return Hello(
             series=PROTOCOL_SERIES,
             suite=spec.suite,
@@ -124,6 +123,8 @@ class Asking:
             rows_per_key=plan.rows_per_key,
             output_to=plan.request.output_to,
             minimum_result=plan.minimum_result,
+            noise=shape.noise,
+            aggregate=shape.aggregate,
             rules=RULES_ID,
             number_metadata=plan.entry.number_metadata,
             initiator_size=plan.own_size,
@@ -137,7 +138,8 @@ class Asking:
         verify(accept, signature.hex(), self.partner.identity)
         if accept.hello != hello.digest():
             raise AuthenticationError("operations.accept-other-hello", partner=self.partner.name)
-        if accept.responder_size != plan.partner_size:
+        shape = RunShape.of(hello, accept)
+        if not play_of(shape).accepts(shape, plan.partner_size):
             # The plan showed the size; another one would mean other bytes, other leakage, perhaps more than we can hold.
             raise ParameterMismatchError(
                 "operations.size-differs", partner=self.partner.name, planned=plan.partner_size, offered=accept.responder_size
@@ -165,62 +167,28 @@ class Asking:
         )
         session.confirm()
         tracker.stage("computing")
-        output = self._receive(plan, hello, accept, session, tracker, cancel)
+        if plan.own is None:
+            raise LocalProtocolError("operations.plan-used")
+        shape = RunShape.of(hello, accept)
+        play = play_of(shape)
+        script = play.ask(shape, plan.own, identity.label, Rng.system())
+        asked = self._compute(script, session, tracker, cancel)
         tracker.stage("finishing")
-        # Before the receipt: released rows that do not decode end the run on both sides, unsigned.
-        released = _released(hello, output)
+        # Before the receipt: what does not decode ends the run on both sides, unsigned.
+        read = play.read(shape, asked)
         receipt = receipt_of_run(hello, accept, identity, session.transcripts())
         mine, theirs = session.exchange_receipt(receipt)
         signed = SignedReceipt(receipt, mine, theirs)
         keep_receipt(self.home, hello.run_id, signed.to_json())
-        common = output.common if isinstance(output, dh_psi_count.Count) else len(output.matched)
-        refusal = too_small(plan, common or 0)
+        common = play.common(asked)
+        refusal = None if common is None else too_small(plan, common)
         if refusal is not None:
             raise refusal
-        return _result(plan, hello, accept, output, released, signed, clock.stats(channel))
+        ended = Ended(hello.run_id, signed, clock.stats(channel), leakage_for(hello, accept))
+        return play.result(plan.request, shape, plan.own, asked, read, ended)
 
-    def _receive(
-        self, plan: Plan, hello: Hello, accept: Accept, session: Session, tracker: Tracker, cancel: Cancel
-    ) -> dh_psi.Intersection | dh_psi_count.Count:
-        if plan.own is None:
-            raise LocalProtocolError("operations.plan-used")
-        items, rng, label = plan.own.keyed.items, Rng.system(), session.identity.label
-        if hello.operation == "count":
-            counting = dh_psi_count.receiver(items, count_params(hello, accept.responder_size, label), rng)
-            return drive(counting, session, on_work=tracker.add, check=cancel.check)
-        matching = dh_psi.receiver(items, match_params(hello, accept.responder_size, label), rng)
-        return drive(matching, session, on_work=tracker.add, check=cancel.check)
-
-
-def _released(hello: Hello, output: dh_psi.Intersection | dh_psi_count.Count) -> ReleasedRows | None:
-    if isinstance(output, dh_psi_count.Count) or output.rows is None:
-        return None
-    rows, layout = output.rows, RowLayout(hello.released)
-    count = len(rows.items)
-    cut = layout.cut_flags(rows.payloads, count)
-    return ReleasedRows(rows.items, rows.counters, layout.decode(rows.payloads, count), cut)
-
-
-def _result(
-    plan: Plan,
-    hello: Hello,
-    accept: Accept,
-    output: dh_psi.Intersection | dh_psi_count.Count,
-    released: ReleasedRows | None,
-    signed: SignedReceipt,
-    stats: RunStats,
-) -> Result:
-    leakage = leakage_for(hello, accept.responder_size)
-    if isinstance(output, dh_psi_count.Count):
-        return CountResult(hello.run_id, output.common or 0, signed, stats, leakage)
-    if plan.own is None:
-        raise LocalProtocolError("operations.plan-used")
-    keyed = plan.own.keyed
-    cut_keys = 0 if released is None else len(np.unique(released.items[released.cut]))
-    table, matched_rows = join_rows(
-        keyed.table, keyed.row_of, keyed.group_of_row, output.matched, released, dataset=hello.dataset
-    )
-    return MatchResult(hello.run_id, table, matched_rows, len(output.matched), cut_keys, signed, stats, leakage)
+    def _compute(self, script: Script[Any], session: Session, tracker: Tracker, cancel: Cancel) -> Any:
+        return drive(script, session, on_work=tracker.add, check=cancel.check)
 
 
 def _aborter(channel: Channel) -> Callable[[], None]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from psc.protocols.base import ProtocolSpec
 from psc.texts import render
-from psc.types import OutputTo, ReleasedColumn
+
+if TYPE_CHECKING:
+    from psc.operations.play import Play, RunShape
 
 __all__ = ["Leakage", "Line", "leakage_of"]
 
@@ -40,38 +42,23 @@ class Leakage:
         }
 
 
-def leakage_of(
-    spec: ProtocolSpec,
-    *,
-    names: Mapping[str, str],
-    sizes: Mapping[str, int],
-    released: tuple[ReleasedColumn, ...],
-    rows_per_key: int,
-    output_to: OutputTo,
-) -> Leakage:
-    """Return the statement of a run in which the initiator receives.
+def leakage_of(play: Play[Any, Any], shape: RunShape, names: Mapping[str, str]) -> Leakage:
+    """Return the statement of a run.
 
     Args:
-        spec: the protocol.
+        play: the operation and its protocol.
+        shape: the run.
         names: node names by role, ``initiator`` and ``responder``.
-        sizes: padded key counts by role.
-        released: columns that the responder releases.
-        rows_per_key: the public bound of rows per key.
-        output_to: ``both`` adds what the responder learns.
     """
     fields = {
         "initiator": names["initiator"],
         "responder": names["responder"],
-        "initiator_size": f"{sizes['initiator']:,}",
-        "responder_size": f"{sizes['responder']:,}",
-        "columns": ", ".join(column.name for column in released),
-        "rows": str(rows_per_key),
+        "initiator_size": f"{shape.sizes[0]:,}",
+        "responder_size": f"{shape.sizes[1]:,}",
+        "columns": ", ".join(column.name for column in shape.released),
+        "rows": str(shape.rows_per_key),
+        **play.fields(shape),
     }
     frozen = tuple(sorted(fields.items()))
-    mine = list(spec.leakage_receiver)
-    theirs = list(spec.leakage_sender)
-    if released:
-        mine.insert(1, "leakage.match.columns")
-    if output_to == "both":
-        theirs[0] = f"leakage.{'match' if spec.id == 'dh-psi' else 'count'}.both"
-    return Leakage(tuple(Line(code, frozen) for code in mine), tuple(Line(code, frozen) for code in theirs), spec.model)
+    mine, theirs = play.statement(shape)
+    return Leakage(tuple(Line(code, frozen) for code in mine), tuple(Line(code, frozen) for code in theirs), play.spec.model)

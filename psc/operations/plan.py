@@ -10,16 +10,17 @@ from psc.errors import ParameterMismatchError, PolicyDeniedError, Rule, UsageErr
 from psc.node.home import Home
 from psc.node.own import own_card
 from psc.node.trust import Partner
+from psc.operations.aggregate import AskedColumns, asked_columns
 from psc.operations.estimate import Estimate, estimate
 from psc.operations.leakage import Leakage, leakage_of
+from psc.operations.play import RunShape
 from psc.operations.prepare import OwnTable, prepare_own
-from psc.operations.requests import Match, Request, key_names
-from psc.operations.status import PROTOCOLS, Status, check_compatible
-from psc.operations.terms import PROTOCOL_OF, payload_bytes, work_items
+from psc.operations.requests import Aggregate, Match, Request, key_names
+from psc.operations.status import Status, check_compatible
+from psc.operations.terms import PLAYS, protocol_of
 from psc.policy.agreement import NO_LIMITS, RunLimits
 from psc.policy.catalogue import Catalogue, CatalogueEntry, decide_from_catalogue
 from psc.policy.decide import Allow, Deny, RunRequest, decide_result
-from psc.protocols.padding import padded_size
 from psc.texts import render
 from psc.types import KeyColumn, ReleasedColumn
 
@@ -68,6 +69,8 @@ class Plan:
     rows_per_key: int = 1
     quota_left: int = 0
     minimum_result: int = 0
+    work: int = field(default=0, repr=False)
+    shape: RunShape | None = field(default=None, repr=False)
     limits: RunLimits | None = field(default=None, repr=False)
     keys: tuple[KeyColumn, ...] = ()
     entry: CatalogueEntry | None = field(default=None, repr=False)
@@ -187,7 +190,9 @@ def make_plan(
         ParameterMismatchError: the partner's software cannot do this with ours.
     """
     plan = Plan(request=request, partner=partner.name)
-    check_compatible(status, PROTOCOL_OF[request.OPERATION])
+    membership = request.membership if isinstance(request, Aggregate) else "hidden"
+    protocol = protocol_of(request.OPERATION, membership)
+    check_compatible(status, protocol)
     asked = _request(catalogue, request)
     if isinstance(asked, Deny):
         plan.refusal = asked.error()
@@ -197,22 +202,23 @@ def make_plan(
     if isinstance(early, Deny):
         plan.refusal = early.error()
         return plan
-    own = prepare_own(request, asked.keys, home.settings.region)
+    own = prepare_own(request, asked, home.settings.region)
     plan.own, plan.own_rows, plan.own_keys = own, own.keyed.rows_total, own.keyed.key_count
-    # Sizes are judged as they are sent, padded, so that what passes here is not refused there.
-    _check_limit(padded_size(own.keyed.key_count), min(home.settings.limits.set_elements, status.set_elements))
     # Our own side keeps the smallest size by the true count; the partner judges everything by the padded one.
     exact = decide_from_catalogue(catalogue, replace(asked, input_size=own.keyed.key_count))
-    decision = decide_from_catalogue(catalogue, replace(asked, input_size=padded_size(own.keyed.key_count)))
     if isinstance(exact, Deny):
         plan.refusal = exact.error()
         return plan
+    entry = next(entry for entry in catalogue.of(request.dataset) if entry.agreement_digest == exact.digest)
+    _check_metadata(entry, asked, status)
+    shape = PLAYS[asked.operation, protocol].plan(request, asked, exact, entry, own)
+    # Sizes are judged as they are sent, padded, so that what passes here is not refused there.
+    _check_limit(shape.sizes[0], min(home.settings.limits.set_elements, status.set_elements))
+    decision = decide_from_catalogue(catalogue, replace(asked, input_size=shape.sizes[0], agreement=exact.digest))
     if isinstance(decision, Deny):
         plan.refusal = decision.error()
         return plan
-    entry = next(entry for entry in catalogue.of(request.dataset) if entry.agreement_digest == decision.digest)
-    _check_metadata(entry, asked, status)
-    _fill(plan, home, asked, decision, entry, own, status, same_machine=same_machine)
+    _fill(plan, home, asked, decision, entry, shape, status, same_machine=same_machine)
     _check_limit(plan.partner_size, home.settings.limits.set_elements)
     plan.refusal = too_small(plan, plan.own_keys)  # not even if every key matched
     if plan.refusal is None:
@@ -256,9 +262,11 @@ def _request(catalogue: Catalogue, request: Request) -> RunRequest | Deny:
         return Deny(Rule.KEY_NOT_GRANTED, {"keys": ", ".join(unknown), "allowed": allowed})
     if entries and unwanted:
         return Deny(Rule.COLUMN_NOT_RELEASED, {"columns": ", ".join(unwanted), "allowed": ", ".join(sorted(columns))})
-    limits = None
-    if request.minimum_result is not None:
-        limits = NO_LIMITS.model_copy(update={"min_result": request.minimum_result})
+    theirs = asked_columns(request, entries) if isinstance(request, Aggregate) else AskedColumns()
+    if isinstance(theirs, Deny):
+        return theirs
+    minima = {"min_result": request.minimum_result, "min_group": getattr(request, "minimum_group", None)}
+    stricter = {name: least for name, least in minima.items() if least is not None}
     return RunRequest(
         operation=request.OPERATION,
         dataset=request.dataset,
@@ -267,7 +275,10 @@ def _request(catalogue: Catalogue, request: Request) -> RunRequest | Deny:
         release=tuple(columns[name] for name in want if name in columns),
         output_to=request.output_to,
         input_size=0,
-        limits=limits,
+        limits=NO_LIMITS.model_copy(update=stricter) if stricter else None,
+        values=theirs.values,
+        groups=theirs.groups,
+        membership=request.membership if isinstance(request, Aggregate) else "hidden",
     )
 
 
@@ -277,39 +288,27 @@ def _fill(
     asked: RunRequest,
     allow: Allow,
     entry: CatalogueEntry,
-    own: OwnTable,
+    shape: RunShape,
     status: Status,
     *,
     same_machine: bool,
 ) -> None:
-    spec = PROTOCOLS[PROTOCOL_OF[asked.operation]]
-    plan.protocol, plan.model = spec.id, spec.model
+    play = PLAYS[shape.operation, shape.protocol]
+    plan.shape, plan.protocol, plan.model = shape, shape.protocol, play.spec.model
     plan.entry, plan.keys, plan.released = entry, asked.keys, asked.release
-    plan.own_size = padded_size(plan.own_keys)
-    plan.partner_size = padded_size(entry.key_count_of(tuple(key.name for key in asked.keys)))
-    plan.rejected = own.keyed.rejected.counts()
-    plan.rows_per_key = allow.max_rows_per_key
-    plan.limits, plan.minimum_result = allow.limits, allow.limits.min_result
+    plan.own_size, plan.partner_size = shape.sizes
+    plan.rejected = {} if plan.own is None else plan.own.keyed.rejected.counts()
+    plan.rows_per_key = shape.rows_per_key
+    plan.limits, plan.minimum_result = allow.limits, shape.minimum_result
     plan.quota_left = entry.runs_left
-    sizes = (plan.own_size, plan.partner_size)
-    plan.leakage = leakage_of(
-        spec,
-        names={"initiator": own_card(home).card.name, "responder": plan.partner},
-        sizes={"initiator": sizes[0], "responder": sizes[1]},
-        released=plan.released,
-        rows_per_key=plan.rows_per_key,
-        output_to=asked.output_to,
-    )
-    payload = payload_bytes(asked.operation, sizes, plan.released, plan.rows_per_key, asked.output_to)
+    names = {"initiator": own_card(home).card.name, "responder": plan.partner}
+    plan.leakage = leakage_of(play, shape, names)
+    payload, work = play.payload_bytes(shape), play.work_items(shape)
     limit = home.settings.limits.transfer_bytes
     if max(payload) > limit:
         raise UsageError("operations.transfer-over-limit", size=max(payload), limit=limit)
-    plan.estimate = estimate(
-        payload,
-        work_items(asked.operation, *sizes),
-        status.seconds_per_item,
-        same_machine=same_machine,
-    )
+    plan.work = work[0]
+    plan.estimate = estimate(payload, work, status.seconds_per_item, same_machine=same_machine)
 
 
 def too_small(plan: Plan, common: int) -> PolicyDeniedError | None:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from psc.data.groups import Labels, group_labels
 from psc.data.keys import Keyed, KeyUse, prepare_keys
 from psc.data.table import Source, load
-from psc.errors import DataError
-from psc.operations.requests import Request, key_names
-from psc.types import KeyColumn
+from psc.data.values import OwnWeights, own_weights
+from psc.errors import DataError, UsageError
+from psc.operations.requests import Aggregate, Request, key_names
+from psc.policy.decide import RunRequest
+from psc.types import GroupColumn
 
-__all__ = ["OwnTable", "prepare_own", "source_state"]
+__all__ = ["OwnGroups", "OwnTable", "group_sides", "prepare_own", "source_state"]
 
 
 def source_state(source: str) -> object | None:
@@ -29,13 +36,27 @@ def source_state(source: str) -> object | None:
 
 
 @dataclass(frozen=True)
+class OwnGroups:
+    """The own side's groups: its group columns, the labels of each group, and for each key the index of its group."""
+
+    columns: tuple[str, ...]
+    labels: Labels
+    index: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class OwnTable:
-    """The own table as a plan read it; ``check_unchanged`` refuses to run on anything else."""
+    """The own table as a plan read it; ``check_unchanged`` refuses to run on anything else.
+
+    An aggregate's has the group of each key, and the weights of each key when sums are weighted.
+    """
 
     source: Source
     keyed: Keyed
     origin: object
     state: object
+    groups: OwnGroups = OwnGroups((), ((),), np.zeros(0, np.int32))
+    weights: tuple[OwnWeights, ...] = ()
 
     def check_unchanged(self) -> None:
         """Refuse a table that changed after the plan was shown.
@@ -47,12 +68,12 @@ class OwnTable:
             raise DataError("operations.own-table-changed", file=self.source.name)
 
 
-def prepare_own(request: Request, keys: tuple[KeyColumn, ...], region: str) -> OwnTable:
-    """Read the request's table and its keys.
+def prepare_own(request: Request, asked: RunRequest, region: str) -> OwnTable:
+    """Read the request's table, its keys, and for an aggregate its groups and weights.
 
     Args:
         request: names the table and the columns.
-        keys: the dataset's keys with their kinds, for the names of ``request.on``.
+        asked: the same in the partner's terms; has the kinds of the keys of ``request.on``.
         region: region of national phone numbers.
 
     Raises:
@@ -61,10 +82,41 @@ def prepare_own(request: Request, keys: tuple[KeyColumn, ...], region: str) -> O
     """
     source = load(request.source)
     columns = key_names(request.on)
-    uses = [KeyUse(key.name, columns[key.name], key.kind) for key in keys]
+    uses = [KeyUse(key.name, columns[key.name], key.kind) for key in asked.keys]
     rejects = Path(request.rejects) if request.rejects is not None else None
     keyed = prepare_keys(source, uses, region=region, on_bad=request.on_bad, rejects=rejects)
-    return OwnTable(source, keyed, request.source, _state_of(request.source, source))
+    own = OwnTable(source, keyed, request.source, _state_of(request.source, source))
+    if not isinstance(request, Aggregate):
+        return own
+    columns_of_groups = _own_group_columns(request, asked.groups, keyed.table.column_names)
+    of_keys = (keyed.row_of, keyed.group_of_row, keyed.key_count)
+    labels, index = group_labels(source, columns_of_groups, *of_keys, uses=uses)
+    labels = labels or (("",) * len(columns_of_groups),)  # of no key there is still a group, empty
+    weighted = {output.weight: output.weight_scale for output in request.outputs if output.weight is not None}
+    weights = [own_weights(source, name, *of_keys, scale=scale or None) for name, scale in weighted.items()]
+    return replace(own, groups=OwnGroups(columns_of_groups, labels, index), weights=tuple(weights))
+
+
+def group_sides(request: Aggregate, theirs: Sequence[GroupColumn]) -> list[tuple[str, bool]]:
+    """Return for each group of a request its bare name, and whether it is the own side's: what is not the partner's is own."""
+    known = {group.name for group in theirs}
+    found = []
+    for name in request.group_by:
+        side, separator, rest = name.partition(":")
+        if separator and side in ("own", "theirs"):
+            found.append((rest, side == "own"))
+        else:
+            found.append((name, name not in known))
+    return found
+
+
+def _own_group_columns(request: Aggregate, theirs: Sequence[GroupColumn], columns: Sequence[str]) -> tuple[str, ...]:
+    chosen = [name for name, is_own in group_sides(request, theirs) if is_own]
+    for name in chosen:
+        if name not in columns:
+            known = ", ".join(group.name for group in theirs)
+            raise UsageError("operations.group-unknown", name=name, theirs=known or "-", own=", ".join(columns))
+    return tuple(chosen)
 
 
 def _state_of(origin: object, source: Source) -> object:

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
-from psc.types import OperationName, OutputTo
+from psc.errors import UsageError
+from psc.operations.select import Output
+from psc.types import Membership, OperationName, OutputTo
 
-__all__ = ["Count", "Match", "Request", "key_names"]
+__all__ = ["DEFAULT_ENGINE", "Aggregate", "Count", "GroupBy", "Match", "Request", "Select", "key_names"]
 
 On = str | Sequence[str] | Mapping[str, str]
+DEFAULT_ENGINE = "rlwe-8192-168/1"
+"""The encryption that adds up hidden values, unless another is asked for."""
+
+Select = Output | Sequence["Output | tuple[Output, ...]"]
+GroupBy = str | Sequence[str]
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What match and count have in common.
+    """What all operations have in common.
 
     Attributes:
         source: the own table: a path or URL (CSV, Parquet, partitioned folder), or anything with ``__arrow_c_stream__``.
@@ -24,7 +31,7 @@ class _Asked:
             to own columns.
         dataset: the partner's dataset.
         purpose: why; must be one of the agreement's purposes.
-        output_to: ``receiver`` (only we learn the result) or ``both``.
+        output_to: ``receiver`` (only we learn the result) or ``both``; an aggregate may also go to the ``responder`` alone.
         on_bad: ``error`` refuses a table with bad key cells; ``skip`` leaves such rows out and counts them.
         rejects: with ``skip``, a file that gets row, class and masked value of every row left out.
         minimum_result: our own minimum; the stricter of this and the agreement's counts. ``None``: the agreement's.
@@ -62,7 +69,53 @@ class Count(_Asked):
     OPERATION: ClassVar[OperationName] = "count"
 
 
-Request = Match | Count
+@dataclass(frozen=True)
+class Aggregate(_Asked):
+    """Counts, sums, means, variances and histograms over the customers that both have, by groups of either side.
+
+    Attributes:
+        select: one output or several: ``psc.count()``, ``psc.sum("fee")``, ``psc.mean("fee")``, ``psc.histogram("fee", [0, 9])``.
+        group_by: names of group columns, of the partner's dataset or of the own table; where both have the name it is the
+            partner's. ``own:NAME`` and ``theirs:NAME`` say which.
+        membership: ``hidden``: the partner does not learn which of its customers match; ``owner``: it does, when the agreement
+            allows it. Then weighted sums are possible, and minimum sizes and noise are the partner's to enforce.
+        minimum_group: our own minimum of customers in a group; the stricter of this and the agreement's counts.
+        engine: the encryption that adds up under ``hidden``; see ``psc.engines``.
+    """
+
+    OPERATION: ClassVar[OperationName] = "aggregate"
+
+    select: Select = field(default=(), kw_only=True)
+    group_by: GroupBy = field(default=(), kw_only=True)
+    membership: Membership = field(default="hidden", kw_only=True)
+    minimum_group: int | None = field(default=None, kw_only=True)
+    engine: str = field(default=DEFAULT_ENGINE, kw_only=True)
+
+    def __post_init__(self) -> None:
+        chosen = (self.select,) if isinstance(self.select, Output) else tuple(self.select)
+        outputs = [output for entry in chosen for output in (entry if isinstance(entry, tuple) else (entry,))]
+        if not outputs or not all(isinstance(output, Output) for output in outputs):
+            raise UsageError("operations.select-empty")
+        names = [output.name for output in outputs]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise UsageError("operations.select-twice", name=twice[0])
+        scales = {(output.weight, output.weight_scale) for output in outputs if output.weight is not None}
+        if len({weight for weight, _ in scales}) < len(scales):
+            raise UsageError("operations.weight-scales")
+        groups = (self.group_by,) if isinstance(self.group_by, str) else tuple(self.group_by)
+        if len(set(groups)) != len(groups):
+            raise UsageError("operations.group-twice", names=", ".join(groups))
+        object.__setattr__(self, "select", tuple(outputs))
+        object.__setattr__(self, "group_by", groups)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What is asked, one entry a column of the result."""
+        return cast("tuple[Output, ...]", self.select)
+
+
+Request = Match | Count | Aggregate
 
 
 def key_names(on: On) -> dict[str, str]:

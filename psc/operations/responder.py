@@ -12,8 +12,6 @@ import threading
 from collections import OrderedDict, defaultdict
 from time import monotonic
 
-import pyarrow as pa
-
 from psc.audit.receipt import SignedReceipt
 from psc.crypto import Rng
 from psc.data.kinds import RULES_ID
@@ -35,17 +33,15 @@ from psc.node.own import own_card
 from psc.node.runs import deliver_result, finish_run, keep_receipt, start_run
 from psc.node.tables import LoadedDataset, read_dataset
 from psc.node.trust import party_of
+from psc.operations.play import RunShape
 from psc.operations.prepare import source_state
-from psc.operations.results import SOURCE_ROW, join_rows
 from psc.operations.running import Clock, record_end, record_failure, stoppable
 from psc.operations.status import PROTOCOLS, own_status
-from psc.operations.terms import PROTOCOL_OF, count_params, match_params, payload_bytes, receipt_of_run
+from psc.operations.terms import PLAYS, play_of, protocol_of, receipt_of_run
 from psc.policy.agreement import NO_LIMITS
 from psc.policy.catalogue import catalogue_for, check_request
 from psc.policy.decide import Allow, Deny, RunRequest
 from psc.policy.ledger import release, reserve
-from psc.protocols import dh_psi, dh_psi_count
-from psc.protocols.padding import padded_size
 from psc.session.channel import Channel
 from psc.session.drive import drive
 from psc.session.hello import Accept, Hello, SessionId
@@ -139,20 +135,20 @@ class NodeHandler:
             self._decide(peer, hello)
         if dataset.record.version != hello.dataset_version:
             raise Deny(Rule.DATASET_CHANGED, {"dataset": hello.dataset}).error()
-        size = padded_size(len(dataset.keyed.items))
-        payload = payload_bytes(
-            hello.operation, (hello.initiator_size, size), hello.released, hello.rows_per_key, hello.output_to
-        )
-        limit = self._home.settings.limits.transfer_bytes
-        if max(payload) > limit:
-            raise LimitExceededError("operations.transfer-over-limit", size=max(payload), limit=limit)
+        play = PLAYS[hello.operation, hello.protocol]
+        size, blocks = play.responder_sizes(hello, dataset)
         accept = Accept(
             hello=hello.digest(),
             nonce=secrets.token_hex(32),
             certificate=own_certificate_digest(self._home),
             responder_size=size,
+            responder_blocks=blocks,
             accepted_at=timestamp(now()),
         )
+        payload = play.payload_bytes(RunShape.of(hello, accept))
+        limit = self._home.settings.limits.transfer_bytes
+        if max(payload) > limit:
+            raise LimitExceededError("operations.transfer-over-limit", size=max(payload), limit=limit)
         run = _ResponderRun(self._home, peer, hello, accept, dataset)
         return Answer(accept.canonical(), bytes.fromhex(self._home.identity.sign(accept)), run, hello.run_id)
 
@@ -178,10 +174,13 @@ class NodeHandler:
             keys=hello.keys,
             release=hello.released,
             output_to=hello.output_to,
+            values=() if hello.aggregate is None else hello.aggregate.values,
+            groups=() if hello.aggregate is None else hello.aggregate.groups,
+            membership="hidden" if hello.aggregate is None else hello.aggregate.membership,
             input_size=hello.initiator_size,
             dataset_version=hello.dataset_version,
             agreement=hello.agreement,
-            limits=NO_LIMITS.model_copy(update={"min_result": hello.minimum_result}),
+            limits=NO_LIMITS.model_copy(update={"min_result": hello.minimum_result, "min_group": _minimum_group(hello)}),
         )
         decision = check_request(self._home, peer.identity, request)
         if isinstance(decision, Deny):
@@ -191,6 +190,13 @@ class NodeHandler:
             ("minimum result", decision.limits.min_result, hello.minimum_result),
             ("rows per key", decision.max_rows_per_key, hello.rows_per_key),
             ("number metadata", record.number_metadata, hello.number_metadata),
+            ("noise", decision.noise if PLAYS[hello.operation, hello.protocol].noisy else None, hello.noise),
+            ("minimum group", decision.limits.min_group if hello.aggregate else 0, _minimum_group(hello)),
+            (
+                "rows bound",
+                record.max_rows_per_key if hello.aggregate else 0,
+                hello.aggregate.rows_bound if hello.aggregate else 0,
+            ),
         ):
             if ours != theirs:
                 raise ParameterMismatchError("operations.versions-differ", what=what, ours=ours, theirs=theirs, software="-")
@@ -199,12 +205,18 @@ class NodeHandler:
 
 def _check_software(hello: Hello) -> None:
     spec = PROTOCOLS.get(hello.protocol)
-    ours = (PROTOCOL_OF[hello.operation], spec.version if spec else 0, spec.suite if spec else "", RULES_ID)
+    expected = protocol_of(hello.operation, "hidden" if hello.aggregate is None else hello.aggregate.membership)
+    ours = (expected, spec.version if spec else 0, spec.suite if spec else "", RULES_ID)
     theirs = (hello.protocol, hello.protocol_version, hello.suite, hello.rules)
     if ours != theirs:
         raise ParameterMismatchError(
             "operations.versions-differ", what="protocol and rules", ours=ours, theirs=theirs, software="-"
         )
+    PLAYS[hello.operation, hello.protocol].check_hello(hello)
+
+
+def _minimum_group(hello: Hello) -> int:
+    return 0 if hello.aggregate is None else hello.aggregate.minimum_group
 
 
 class _DatasetCache:
@@ -235,7 +247,9 @@ class _DatasetCache:
             keys = tuple(key.name for key in hello.keys)
             release = tuple(column.name for column in hello.released)
             state = source_state(record.source)
-            use = (record.version, state, keys, release, hello.rows_per_key)
+            statistics = () if hello.aggregate is None else hello.aggregate.statistics
+            groups = () if hello.aggregate is None else tuple(group.name for group in hello.aggregate.groups)
+            use = (record.version, state, keys, release, hello.rows_per_key, statistics, groups)
             with self._lock:
                 if state is not None and use in self._kept:
                     self._kept.move_to_end(use)
@@ -244,7 +258,14 @@ class _DatasetCache:
             if known is not None and known[0] == (record.version, state) and monotonic() < known[1]:
                 raise DataError(known[2].code, **{**known[2].fields, "run_id": hello.run_id})
             try:
-                loaded = read_dataset(record, keys=keys, release=release, rows_per_key=hello.rows_per_key)
+                loaded = read_dataset(
+                    record,
+                    keys=keys,
+                    release=release,
+                    rows_per_key=hello.rows_per_key,
+                    statistics=statistics,
+                    groups=groups,
+                )
             except DataError as error:
                 with self._lock:
                     self._useless[record.name] = ((record.version, state), monotonic() + _USELESS_SECONDS, error)
@@ -281,27 +302,12 @@ class _ResponderRun:
             channel, identity, "responder", own.sign, lambda doc, signature: verify(doc, signature, self._peer.identity)
         )
         session.confirm()
-        result = self._compute(session, identity.label)
+        shape = RunShape.of(self._hello, self._accept)
+        play = play_of(shape)
+        answered = drive(play.answer(shape, self._dataset, identity.label, Rng.system()), session)
         receipt = receipt_of_run(self._hello, self._accept, identity, session.transcripts())
         mine, theirs = session.exchange_receipt(receipt)
         keep_receipt(self._home, self._hello.run_id, SignedReceipt(receipt, theirs, mine).to_json())
+        result = play.delivered(shape, self._dataset, answered)
         if result is not None:
             deliver_result(self._home, self._hello.run_id, result)
-
-    def _compute(self, session: Session, label: bytes) -> pa.Table | None:
-        """Play the sender; return what we learned, when it was agreed that we learn something."""
-        items, size, rng = self._dataset.keyed.items, self._accept.responder_size, Rng.system()
-        if self._hello.operation == "count":
-            counted = drive(dh_psi_count.sender(items, count_params(self._hello, size, label), rng), session)
-            return None if counted.common is None else pa.table({"count": pa.array([counted.common], pa.int64())})
-        rows = self._dataset.rows
-        sealed = dh_psi.SenderRows(rows.items, rows.counters, rows.payloads) if rows is not None else None
-        output = drive(dh_psi.sender(items, sealed, match_params(self._hello, size, label), rng), session)
-        if output.matched is None:
-            return None
-        keyed = self._dataset.keyed
-        # Only the registered columns were read; the row's number leads back to the rest of the source.
-        numbers = pa.array(range(1, keyed.rows_total + 1), pa.int64())
-        table = keyed.table.add_column(0, SOURCE_ROW, numbers)
-        own, _ = join_rows(table, keyed.row_of, keyed.group_of_row, output.matched, None, dataset=self._hello.dataset)
-        return own

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,24 @@ from numpy.typing import NDArray
 
 from psc.audit.receipt import SignedReceipt
 from psc.data.output import write_table
+from psc.errors import UsageError
 from psc.operations.leakage import Leakage
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ROWS_CUT", "SOURCE_ROW", "CountResult", "MatchResult", "ReleasedRows", "Result", "RunStats", "join_rows"]
+__all__ = [
+    "ROWS_CUT",
+    "SOURCE_ROW",
+    "AggregateResult",
+    "CountResult",
+    "Ended",
+    "MatchResult",
+    "ReleasedRows",
+    "Result",
+    "RunStats",
+    "join_rows",
+]
 
 ROWS_CUT = "psc_rows_cut"
 """Name of the column that says whether the partner's key had more rows than the agreement's bound."""
@@ -40,6 +53,16 @@ class RunStats:
     frames_sent: int
     frames_received: int
     retries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What every result has: the run's id, its receipt, its cost on this side, and what each side learned."""
+
+    run_id: str
+    receipt: SignedReceipt
+    stats: RunStats
+    leakage: Leakage
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +148,79 @@ class CountResult:
         return f"CountResult(run_id={self.run_id!r}, count={self.count})"
 
 
-Result = MatchResult | CountResult
+@dataclass(frozen=True, slots=True)
+class AggregateResult:
+    """Counts and sums over the customers that both have, by groups.
+
+    Attributes:
+        run_id: printed by both sides.
+        table: one row a group: the group columns, ``customers`` (its shared customers), one column an output, and ``withheld``:
+            the group, or another that would follow from it, has fewer customers than the minimum, so its other columns are
+            null. ``None`` when the result went to the partner alone.
+        groups: names of the table's group columns.
+        receipt: signed by both.
+        stats: what the run cost.
+        leakage: what each side learned.
+    """
+
+    run_id: str
+    table: pa.Table | None
+    groups: tuple[str, ...]
+    receipt: SignedReceipt
+    stats: RunStats
+    leakage: Leakage
+
+    @property
+    def withheld_groups(self) -> int:
+        """How many rows of the table are withheld."""
+        return 0 if self.table is None else sum(self.table.column("withheld").to_pylist())
+
+    def to_arrow(self) -> pa.Table:
+        """Return the table.
+
+        Raises:
+            UsageError: the result went to the partner alone.
+        """
+        if self.table is None:
+            raise UsageError("operations.result-elsewhere", run_id=self.run_id)
+        return self.table
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the table as a pandas frame; see ``to_arrow``."""
+        frame: pd.DataFrame = self.to_arrow().to_pandas()
+        return frame
+
+    def write(self, path: str | Path) -> None:
+        """Write the table as CSV or Parquet, by the suffix; never half a file.
+
+        Raises:
+            StorageError: the disk refuses.
+            UsageError: the result went to the partner alone.
+        """
+        write_table(self.to_arrow(), Path(path))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the result under English keys, for machines; decimals as texts, so that they stay exact."""
+        rows = None if self.table is None else [_plain_row(row) for row in self.table.to_pylist()]
+        return {
+            "operation": "aggregate",
+            "run_id": self.run_id,
+            "groups": list(self.groups),
+            "rows": rows,
+            "leakage": self.leakage.as_document(),
+            "stats": asdict(self.stats),
+        }
+
+    def __repr__(self) -> str:
+        rows = None if self.table is None else self.table.num_rows
+        return f"AggregateResult(run_id={self.run_id!r}, rows={rows}, withheld_groups={self.withheld_groups})"
+
+
+def _plain_row(row: dict[str, object]) -> dict[str, object]:
+    return {name: str(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+
+
+Result = MatchResult | CountResult | AggregateResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What both sides derive from Hello and Accept alone: protocol parameters, work, bytes, leakage, and the receipt.
+"""What both sides derive from Hello and Accept alone: the play, its leakage statement, and the receipt.
 
 Nothing here is decided; initiator and responder call the same functions on the same documents and must come to the same
 values, byte for byte, or their receipts differ and the run ends.
@@ -6,78 +6,49 @@ values, byte for byte, or their receipts differ and the run ends.
 
 from __future__ import annotations
 
+from typing import Any
+
 from psc.audit.receipt import LeakageStatement, Receipt, ReceiptParty, Transcript
-from psc.data.release import RowLayout
+from psc.operations.aggregate import DhSumAggregate, OwnerSumAggregate
+from psc.operations.count import DhPsiCount
 from psc.operations.leakage import Leakage, leakage_of
-from psc.operations.status import PROTOCOLS
-from psc.protocols import dh_psi, dh_psi_count
+from psc.operations.match import DhPsiMatch
+from psc.operations.play import Play, RunShape
 from psc.session.hello import Accept, Hello, SessionId
-from psc.types import OperationName, OutputTo, ReleasedColumn
+from psc.types import Membership, OperationName
 
-__all__ = [
-    "PROTOCOL_OF",
-    "count_params",
-    "leakage_for",
-    "match_params",
-    "payload_bytes",
-    "receipt_of_run",
-    "work_items",
-]
+__all__ = ["PLAYS", "leakage_for", "play_of", "protocol_of", "receipt_of_run"]
 
-PROTOCOL_OF: dict[OperationName, str] = {"match": "dh-psi", "count": "dh-psi-count"}
-"""The protocol of each operation."""
+PLAYS: dict[tuple[OperationName, str], Play[Any, Any]] = {
+    ("match", "dh-psi"): DhPsiMatch(),
+    ("count", "dh-psi-count"): DhPsiCount(),
+    ("aggregate", "dh-sum"): DhSumAggregate(),
+    ("aggregate", "owner-sum"): OwnerSumAggregate(),
+}
+"""Every operation under every protocol that this release runs."""
 
 
-def match_params(hello: Hello, responder_size: int, context: bytes) -> dh_psi.Params:
-    """Return the parameters of a match."""
-    rows = dh_psi.RowShape(RowLayout(hello.released).width, hello.rows_per_key) if hello.released else None
-    both = hello.output_to == "both"
-    return dh_psi.Params(context, hello.initiator_size, responder_size, rows, both, hello.minimum_result)
+def protocol_of(operation: OperationName, membership: Membership = "hidden") -> str:
+    """Return the protocol by which an operation is run."""
+    if operation == "aggregate":
+        return "dh-sum" if membership == "hidden" else "owner-sum"
+    return "dh-psi" if operation == "match" else "dh-psi-count"
 
 
-def count_params(hello: Hello, responder_size: int, context: bytes) -> dh_psi_count.Params:
-    """Return the parameters of a count."""
-    both = hello.output_to == "both"
-    return dh_psi_count.Params(context, hello.initiator_size, responder_size, both, hello.minimum_result)
+def play_of(shape: RunShape) -> Play[Any, Any]:
+    """Return the play of a run."""
+    return PLAYS[shape.operation, shape.protocol]
 
 
-def payload_bytes(
-    operation: OperationName,
-    sizes: tuple[int, int],
-    released: tuple[ReleasedColumn, ...],
-    rows_per_key: int,
-    output_to: OutputTo,
-) -> tuple[int, int]:
-    """Return payload bytes from the initiator and to it, by the protocol's formula, for padded ``sizes`` of both."""
-    both = output_to == "both"
-    if operation == "count":
-        return dh_psi_count.message_bytes(dh_psi_count.Params(b"", *sizes, both))
-    rows = dh_psi.RowShape(RowLayout(released).width, rows_per_key) if released else None
-    return dh_psi.message_bytes(dh_psi.Params(b"", *sizes, rows, both))
-
-
-def work_items(operation: OperationName, initiator_size: int, responder_size: int) -> tuple[int, int]:
-    """Return how many items the initiator's and the responder's kernels treat."""
-    if operation == "count":
-        return initiator_size + responder_size, initiator_size + responder_size
-    return 2 * initiator_size, initiator_size + responder_size
-
-
-def leakage_for(hello: Hello, responder_size: int) -> Leakage:
-    """Return the leakage statement of a run."""
-    return leakage_of(
-        PROTOCOLS[hello.protocol],
-        names={"initiator": hello.initiator_name, "responder": hello.responder_name},
-        sizes={"initiator": hello.initiator_size, "responder": responder_size},
-        released=hello.released,
-        rows_per_key=hello.rows_per_key,
-        output_to=hello.output_to,
-    )
+def leakage_for(hello: Hello, accept: Accept) -> Leakage:
+    """Return the leakage statement of a run that was accepted."""
+    shape = RunShape.of(hello, accept)
+    return leakage_of(play_of(shape), shape, {"initiator": hello.initiator_name, "responder": hello.responder_name})
 
 
 def receipt_of_run(hello: Hello, accept: Accept, identity: SessionId, transcripts: dict[str, str]) -> Receipt:
     """Return the receipt of a finished run, the same on both sides."""
-    statement = leakage_for(hello, accept.responder_size).as_document()
+    statement = leakage_for(hello, accept).as_document()
     return Receipt(
         run_id=hello.run_id,
         session_id=identity.hex,
@@ -93,6 +64,8 @@ def receipt_of_run(hello: Hello, accept: Accept, identity: SessionId, transcript
         dataset_version=hello.dataset_version,
         keys=hello.keys,
         released=hello.released,
+        noise=hello.noise,
+        aggregate=hello.aggregate,
         output_to=hello.output_to,
         initiator_size_padded=hello.initiator_size,
         responder_size_padded=accept.responder_size,
@@ -101,6 +74,18 @@ def receipt_of_run(hello: Hello, accept: Accept, identity: SessionId, transcript
             responder_to_initiator=transcripts["responder-to-initiator"],
         ),
         leakage=LeakageStatement(initiator=statement["initiator"], responder=statement["responder"]),
-        self_rules=(f"The initiator shows no result of fewer than {hello.minimum_result} common keys.",),
+        self_rules=_self_rules(hello),
         accepted_at=accept.accepted_at,
     )
+
+
+def _self_rules(hello: Hello) -> tuple[str, ...]:
+    if hello.aggregate is not None and hello.aggregate.membership == "owner":
+        return ()  # the owner keeps the minimum sizes; the initiator never holds what it withholds
+    rules = [f"The initiator shows no result of fewer than {hello.minimum_result} common keys."]
+    if hello.aggregate is not None and hello.aggregate.minimum_group:
+        least = hello.aggregate.minimum_group
+        rules.append(
+            f"The initiator asks for no sums of groups of fewer than {least} common keys, nor of those that give them away."
+        )
+    return tuple(rules)

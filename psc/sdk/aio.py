@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from psc.operations.plan import Plan
 from psc.operations.progress import Cancel, ProgressCallback
 from psc.operations.requests import Request
-from psc.operations.results import CountResult, MatchResult, Result
+from psc.operations.results import AggregateResult, CountResult, MatchResult, Result
 from psc.operations.status import Status
 from psc.policy.catalogue import Catalogue
 from psc.sdk import node as sync
@@ -76,6 +76,10 @@ class Partner:
     async def count(self, source: object, *, cancel: Cancel | None = None, **options: Any) -> CountResult:
         """Plan and run a count; options as in the synchronous SDK."""
         return await _cancellable(lambda switch: self._partner.count(source, cancel=switch, **options), cancel)
+
+    async def aggregate(self, source: object, *, cancel: Cancel | None = None, **options: Any) -> AggregateResult:
+        """Plan and run an aggregate; options as in the synchronous SDK."""
+        return await _cancellable(lambda switch: self._partner.aggregate(source, cancel=switch, **options), cancel)
 
 
 class Node:

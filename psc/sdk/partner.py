@@ -13,13 +13,13 @@ from psc.node.trust import Partner as PinnedPartner
 from psc.operations.initiator import Asking, Tap
 from psc.operations.plan import Plan, make_plan
 from psc.operations.progress import Cancel, ProgressCallback
-from psc.operations.requests import Count, Match, On, Request
-from psc.operations.results import CountResult, MatchResult
+from psc.operations.requests import DEFAULT_ENGINE, Aggregate, Count, GroupBy, Match, On, Request, Select
+from psc.operations.results import AggregateResult, CountResult, MatchResult
 from psc.operations.status import Status
 from psc.policy.catalogue import Catalogue
 from psc.session.channel import Channel
 from psc.transport.grpc.link import Link
-from psc.types import OutputTo
+from psc.types import Membership, OutputTo
 
 __all__ = ["Partner"]
 
@@ -164,6 +164,51 @@ class Partner:
             minimum_result=minimum_result,
         )
         return cast("CountResult", self.plan(request).run(progress, cancel))
+
+    def aggregate(
+        self,
+        source: object,
+        *,
+        on: On,
+        dataset: str,
+        purpose: str,
+        select: Select,
+        group_by: GroupBy = (),
+        membership: Membership = "hidden",
+        output_to: OutputTo = "receiver",
+        on_bad: Literal["error", "skip"] = "error",
+        rejects: str | Path | None = None,
+        minimum_result: int | None = None,
+        minimum_group: int | None = None,
+        engine: str = DEFAULT_ENGINE,
+        progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
+    ) -> AggregateResult:
+        """Plan and run an aggregate over the customers that both have. Arguments as in ``psc.Aggregate``.
+
+        Raises:
+            PolicyDeniedError: a rule refuses; ``rule`` says which.
+            PscError: whatever ended the run; nothing was released then.
+
+        Leakage:
+            What ``plan`` states: the table, and by ``membership`` who matches to nobody or to the partner.
+        """
+        request = Aggregate(
+            source,
+            on=on,
+            dataset=dataset,
+            purpose=purpose,
+            select=select,
+            group_by=group_by,
+            membership=membership,
+            output_to=output_to,
+            on_bad=on_bad,
+            rejects=rejects,
+            minimum_result=minimum_result,
+            minimum_group=minimum_group,
+            engine=engine,
+        )
+        return cast("AggregateResult", self.plan(request).run(progress, cancel))
 
     def _open(self, hello: bytes, signature: bytes, cancel: Cancel) -> tuple[bytes, bytes, Channel]:
         stop = threading.Event()

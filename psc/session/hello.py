@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from datetime import datetime
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from psc.types import Document, KeyColumn, OperationName, OutputTo, PlainName, PlainText, ReleasedColumn
+from psc.protocols.cells import CELLS_MAX
+from psc.types import (
+    Document,
+    GroupColumn,
+    KeyColumn,
+    Membership,
+    Noise,
+    OperationName,
+    OutputTo,
+    PlainName,
+    PlainText,
+    ReleasedColumn,
+    Statistic,
+    ValueColumn,
+)
 
-__all__ = ["PROTOCOL_SERIES", "Accept", "ConfirmationStatement", "Hello", "SessionId"]
+__all__ = ["PROTOCOL_SERIES", "Accept", "AggregateTerms", "ConfirmationStatement", "Hello", "SessionId"]
 
 PROTOCOL_SERIES: Final = "psc/1"
 """Version of the wire contract; both sides must have the same."""
@@ -25,6 +40,57 @@ def _moment(value: str) -> str:
 
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"), AfterValidator(_moment)]
 Size = Annotated[int, Field(ge=1, le=1 << 40)]
+
+
+class AggregateTerms(Document):
+    """What an aggregate computes.
+
+    Attributes:
+        statistics: the sums that the outputs rest on, in the order of the protocol's columns.
+        values: the responder's value columns that they use, as registered.
+        groups: the responder's group columns, in the order in which their labels are told.
+        weights: the initiator's weight columns (weighted sums only), with their declared scale and a public range.
+        own_groups: number of the initiator's groups, at least 1.
+        own_columns: names of the initiator's group columns, where the responder learns the result; else empty.
+        blocks: padded number of keys in each of them, where they travel as blocks; they add up to the initiator's size.
+        membership: whether the responder learns which of its customers match.
+        engine: id of the encryption and its parameters; empty where nothing is encrypted.
+        minimum_group: groups of fewer customers are withheld.
+        rows_bound: most rows of one key that the responder's dataset has, as registered; part of every sum's bound.
+    """
+
+    statistics: tuple[Statistic, ...] = Field(max_length=128)
+    values: tuple[ValueColumn, ...] = Field(max_length=64)
+    groups: tuple[GroupColumn, ...] = Field(max_length=8)
+    weights: tuple[ValueColumn, ...] = Field(max_length=8)
+    own_groups: int = Field(ge=1, le=1024)
+    own_columns: tuple[PlainName, ...] = Field(max_length=8)
+    blocks: tuple[Size, ...] = Field(max_length=1024)
+    membership: Membership
+    engine: PlainText = Field(max_length=64)
+    minimum_group: int = Field(ge=0, le=1 << 40)
+    rows_bound: int = Field(ge=1, le=1024)
+
+    @property
+    def their_groups(self) -> int:
+        """The most groups that the responder may have: of several columns every combination of labels."""
+        return math.prod(group.groups for group in self.groups)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        known = {value.name for value in self.values}
+        used = {statistic.column for statistic in self.statistics} - {None}
+        weights = {statistic.weight for statistic in self.statistics} - {None}
+        names = [[entry.name for entry in entries] for entries in (self.values, self.groups, self.weights)]
+        if any(len(set(each)) != len(each) for each in (self.statistics, self.own_columns, *names)):
+            raise ValueError("an entry stands twice")
+        if used != known or weights != set(range(len(self.weights))):
+            raise ValueError("statistics and columns do not belong together")
+        if any((entry.kind, entry.per, entry.column) == ("count", "customer", None) for entry in self.statistics):
+            raise ValueError("customers are counted by matching")
+        if not 1 <= self.their_groups * self.own_groups <= CELLS_MAX:
+            raise ValueError("too many cells")
+        return self
 
 
 class Hello(Document):
@@ -58,6 +124,8 @@ class Hello(Document):
     rows_per_key: int = Field(ge=1, le=1024)
     output_to: OutputTo
     minimum_result: int = Field(ge=0, le=1 << 40)
+    noise: Noise | None = None
+    aggregate: AggregateTerms | None = None
     rules: PlainText = Field(max_length=64)
     number_metadata: Hex32
     initiator_size: Size
@@ -65,9 +133,18 @@ class Hello(Document):
     attempt: Literal[1]
     sent_at: Moment
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.operation == "aggregate") != (self.aggregate is not None):
+            raise ValueError("what an aggregate computes belongs to an aggregate")
+        return self
+
 
 class Accept(Document):
-    """The responder's answer, signed by its identity: it binds the hello by its digest and adds its own part."""
+    """The responder's answer, signed by its identity: it binds the hello by its digest and adds its own part.
+
+    ``responder_blocks`` has the padded size of each of its groups, where they travel as blocks; they add up to its size.
+    """
 
     KIND: ClassVar[str] = "accept"
 
@@ -75,6 +152,7 @@ class Accept(Document):
     nonce: Hex32
     certificate: str = Field(pattern=r"^([0-9a-f]{64})?$")
     responder_size: Size
+    responder_blocks: tuple[Size, ...] = Field(default=(), max_length=1024)
     accepted_at: Moment
 
 

@@ -50,6 +50,11 @@ TEXTS: dict[str, Text] = {
         "{responder} learns how many keys both have, as {initiator} reports it, or only that it is below the agreed minimum.",
         "{responder} 得知 {initiator} 报告的共同键数，或仅得知其低于约定最小值。",
     ),
+    "leakage.aggregate.noise": Text(
+        "Numbers carry noise: {noise} a run, over all of its numbers; runs add up, and their daily number bounds what they can "
+        "average out.",
+        "数值带有噪声：每次运行的预算为 {noise}，由其全部数值共用；多次运行会累加，每日运行次数限制了求平均所能消除的噪声。",
+    ),
     "leakage.sum.receiver": Text(
         "{initiator} learns the results, how many keys both have in each cell of the table (in withheld cells too; its own "
         "node does not show those) and the names of {responder}'s groups, and not which keys both have.",
@@ -222,5 +227,83 @@ TEXTS: dict[str, Text] = {
         "收到的目录不是 {partner} 的，或不是给本节点的。",
         "Exchange cards again (psc card, psc trust) and retry.",
         "请重新交换名片（psc card、psc trust）后重试。",
+    ),
+    "operations.select-empty": Text(
+        "The aggregate names no output.",
+        "聚合未指定任何输出。",
+        "Pass select=[psc.count(), psc.sum('COLUMN'), …]; on the command line --select count --select sum:COLUMN.",
+        "请传入 select=[psc.count(), psc.sum('列'), …]；命令行为 --select count --select sum:列。",
+    ),
+    "operations.select-twice": Text(
+        "The output {name} is asked twice.",
+        "输出 {name} 重复指定。",
+        "Name each output once.",
+        "每个输出只写一次。",
+    ),
+    "operations.group-twice": Text(
+        "A group column is named twice: {names}.",
+        "分组列重复指定：{names}。",
+        "Name each group column once.",
+        "每个分组列只写一次。",
+    ),
+    "operations.group-unknown": Text(
+        "{name} is neither a group that the partner grants ({theirs}) nor a column of the own table ({own}).",
+        "{name} 既不是对方授权的分组（{theirs}），也不是本方表格的列（{own}）。",
+        "Group by one of these; own:NAME and theirs:NAME say which side is meant.",
+        "请按其中之一分组；own:名称 与 theirs:名称 用于指明哪一方。",
+    ),
+    "operations.per": Text(
+        "per is {per}; it is row or customer.",
+        "per 为 {per}；应为 row 或 customer。",
+        "Write per='row' for the partner's rows, per='customer' for each customer's total.",
+        "按对方的行写 per='row'，按每位客户的合计写 per='customer'。",
+    ),
+    "operations.edges": Text(
+        "The histogram of {column} needs 2 to {limit} numbers as edges, each greater than the one before.",
+        "{column} 的直方图需要 2 至 {limit} 个严格递增的数作为边界。",
+        "Write for instance edges=[0, 10, 100].",
+        "例如写 edges=[0, 10, 100]。",
+    ),
+    "operations.edge-scale": Text(
+        "The edge {edge} has more decimals than the {scale} of {column}, or is far beyond its range.",
+        "边界 {edge} 的小数位数多于 {column} 的 {scale} 位，或远超其范围。",
+        "Round the edge to the column's decimals, and keep it near the column's range.",
+        "请将边界舍入到该列的小数位数，并使其接近该列的范围。",
+    ),
+    "operations.scale-range": Text(
+        "A weight has 0 to 9 decimals, not {scale}.",
+        "权重的小数位数为 0 至 9，而非 {scale}。",
+        "Scale the column in your table, or round it.",
+        "请在表格中缩放该列，或将其舍入。",
+    ),
+    "operations.weight-scales": Text(
+        "A weight column is used with two scales.",
+        "同一权重列使用了两种小数位数。",
+        "Write the same scale in every weighted sum of a column.",
+        "同一列的各个加权和请使用相同的小数位数。",
+    ),
+    "operations.weights-need-owner": Text(
+        "{name} multiplies own values with the partner's, which it can only do knowing which customers match.",
+        "{name} 将本方数值与对方数值相乘，对方须知道哪些客户匹配才能计算。",
+        "Ask with membership='owner' (--membership owner), if the agreement allows it; the partner then learns who matches.",
+        "若协议允许，请用 membership='owner'（--membership owner）；对方将得知哪些客户匹配。",
+    ),
+    "operations.sum-overflows": Text(
+        "The sum {statistic} could need {bits} bits over {size} customers; {limit} are there.",
+        "对 {size} 位客户求和 {statistic} 最多需要 {bits} 位，可用 {limit} 位。",
+        "Nothing was moved. Let the partner declare a narrower range or fewer decimals, or ask for a sum instead of a variance.",
+        "未传输任何数据。请让对方声明更窄的范围或更少的小数位，或以求和代替方差。",
+    ),
+    "operations.too-many-dummies": Text(
+        "Noise on the counts of {cells} cells needs {dummies} dummies; the limit is {limit}.",
+        "对 {cells} 个单元的计数加噪需要 {dummies} 个虚拟键，上限为 {limit}。",
+        "Group by fewer columns, or agree on a larger noise budget.",
+        "请减少分组列，或约定更大的噪声预算。",
+    ),
+    "operations.result-elsewhere": Text(
+        "The result of run {run_id} went to the partner alone.",
+        "运行 {run_id} 的结果仅交给了对方。",
+        "Ask with output_to='receiver' or 'both', if the agreement allows it.",
+        "若协议允许，请使用 output_to='receiver' 或 'both'。",
     ),
 }

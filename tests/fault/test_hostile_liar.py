@@ -26,7 +26,8 @@ from psc.errors import (
 from psc.node.identity import verify
 from psc.node.runs import get_run, receipt_of
 from psc.operations.initiator import Asking
-from psc.operations.terms import count_params, match_params
+from psc.operations.play import RunShape
+from psc.operations.terms import play_of
 from psc.protocols import dh_psi, dh_psi_count
 from psc.protocols.base import Message
 from psc.session.channel import Channel
@@ -57,14 +58,10 @@ def lying_initiator(
             identity.sign,
             lambda document, signature: verify(document, signature, pair.courier.identity),
         )
-        items, liar = plan.own.keyed.items, Liar(session, change)
+        shape, liar = RunShape.of(hello, accept), Liar(session, change)
         try:
             confirm(session)
-            if operation == "count":
-                params = count_params(hello, accept.responder_size, session_id.label)
-                drive(dh_psi_count.receiver(items, params, Rng.system()), liar)
-            else:
-                drive(dh_psi.receiver(items, match_params(hello, accept.responder_size, session_id.label), Rng.system()), liar)
+            drive(play_of(shape).ask(shape, plan.own, session_id.label, Rng.system()), liar)
             session.exchange_receipt(accept)  # any document: whoever comes so far was not refused by the protocol
         except PscError as error:
             return error, hello.run_id
@@ -145,10 +142,8 @@ class LyingRun:
         )
         session.confirm()
         loaded = self._pair.handler._datasets.load(self._hello)
-        assert loaded.rows is not None
-        rows = dh_psi.SenderRows(loaded.rows.items, loaded.rows.counters, loaded.rows.payloads)
-        params = match_params(self._hello, self._accept.responder_size, session_id.label)
-        drive(dh_psi.sender(loaded.keyed.items, rows, params, Rng.system()), Liar(session, self._change))
+        shape = RunShape.of(self._hello, self._accept)
+        drive(play_of(shape).answer(shape, loaded, session_id.label, Rng.system()), Liar(session, self._change))
 
 
 def _shuffled_points(message: Message) -> Message:
@@ -189,8 +184,8 @@ class Watched(Asking):
 
     outputs: list[dh_psi.Intersection]
 
-    def _receive(self, *arguments: Any) -> Any:
-        output = super()._receive(*arguments)
+    def _compute(self, *arguments: Any) -> Any:
+        output = super()._compute(*arguments)
         self.outputs.append(output)
         return output
 

@@ -17,7 +17,8 @@ from psc.errors import AuditError
 from psc.node.home import Home
 from psc.node.own import own_card, rotate
 from psc.node.trust import known_identities, trust
-from psc.types import KeyColumn, ReleasedColumn
+from psc.session.hello import AggregateTerms
+from psc.types import GroupColumn, KeyColumn, Noise, ReleasedColumn, Statistic, ValueColumn
 from tests.homes import code_of
 
 
@@ -109,7 +110,20 @@ def scalar_paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]
 
 
 def test_any_change_of_any_field_is_noticed(merchant: Home, courier: Home) -> None:
-    signed = signed_by(merchant, courier)
+    terms = AggregateTerms(
+        statistics=(Statistic(kind="sum", per="row", column="fee"),),
+        values=(ValueColumn(name="fee", scale=2, low=0, high=100),),
+        groups=(GroupColumn(name="city", groups=3),),
+        weights=(),
+        own_groups=1,
+        own_columns=(),
+        blocks=(64,),
+        membership="hidden",
+        engine="rlwe-8192-168/1",
+        minimum_group=20,
+        rows_bound=1,
+    )
+    signed = signed_by(merchant, courier, noise=Noise(mechanism="laplace", budget_thousandths=500), aggregate=terms)
     original = json.loads(signed.to_json())
     paths = scalar_paths(original["receipt"])
     assert len(paths) > 25
@@ -119,7 +133,10 @@ def test_any_change_of_any_field_is_noticed(merchant: Home, courier: Home) -> No
         for step in path[:-1]:
             place = place[step]
         before = place[path[-1]]
-        place[path[-1]] = before + 1 if isinstance(before, int) else before[:-1] + ("0" if before[-1] != "0" else "1")
+        if before is None or isinstance(before, int):
+            place[path[-1]] = 0 if before is None else before + 1
+        else:
+            place[path[-1]] = before[:-1] + ("0" if before[-1] != "0" else "1")
         assert content != original
         assert code_of(AuditError, lambda content=content: parse(content)).code in (
             "audit.receipt-signature-wrong",

@@ -1,0 +1,437 @@
+"""``aggregate`` by ``dh-sum`` and by ``owner-sum``: counts and sums over the customers that both have, by groups.
+
+Under ``dh-sum`` the initiator matches and the responder, who owns the values, learns nothing of who matches: sums are of
+encrypted values. Under ``owner-sum`` the responder learns which of its customers match and adds up in the clear, so that
+minimum sizes and noise are its own to enforce. Both give the same table of cells: the initiator's groups × the responder's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from psc.crypto import Items, Rng
+from psc.data.values import entry_bound
+from psc.engines import engine
+from psc.errors import MalformedMessageError, Rule, UsageError
+from psc.node.tables import LoadedDataset
+from psc.operations.play import Play, RunShape
+from psc.operations.prepare import OwnTable
+from psc.operations.results import AggregateResult, Ended
+from psc.operations.select import statistics_of
+from psc.operations.table import label_bytes, labels_of, outputs_table, statistic_name, statistics_table
+from psc.policy.decide import Allow, Deny, RunRequest
+from psc.policy.release import (
+    draw_common,
+    draw_noise,
+    dummies,
+    estimate,
+    matcher_dummies,
+    noise_tail,
+    owner_dummies,
+    suppress_blocks,
+)
+from psc.protocols import dh_sum, masked_sums, owner_sum
+from psc.protocols.base import Script
+from psc.protocols.cells import Sums, Withhold, check_cells
+from psc.protocols.padding import SMALLEST_SIZE, padded_size
+from psc.session.hello import AggregateTerms, Hello
+from psc.types import GroupColumn, Noise, ValueColumn
+
+if TYPE_CHECKING:
+    from psc.data.groups import Labels
+    from psc.operations.requests import Aggregate, Request
+    from psc.policy.catalogue import CatalogueEntry
+
+__all__ = ["AskedColumns", "DhSumAggregate", "OwnerSumAggregate", "asked_columns"]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedColumns:
+    """The responder's columns that a request uses, as the catalogue declares them."""
+
+    values: tuple[ValueColumn, ...] = ()
+    groups: tuple[GroupColumn, ...] = ()
+
+
+def asked_columns(request: Aggregate, entries: Sequence[CatalogueEntry]) -> AskedColumns | Deny:
+    """Return the responder's columns that a request uses, or the refusal of one that no agreement on the dataset has.
+
+    A group is the responder's when it was granted, unless ``own:`` stands before it.
+
+    Raises:
+        UsageError: a weighted sum is asked where the responder may not know who matches.
+    """
+    values = {value.name: value for entry in reversed(entries) for value in entry.values}
+    groups = {group.name: group for entry in reversed(entries) for group in entry.groups}
+    weighted = [output.name for output in request.outputs if output.weight is not None]
+    if weighted and request.membership != "owner":
+        raise UsageError("operations.weights-need-owner", name=weighted[0])
+    wanted = dict.fromkeys(output.column for output in request.outputs if output.column is not None)
+    missing = [name for name in wanted if name not in values]
+    if entries and missing:
+        return Deny(Rule.VALUE_NOT_GRANTED, {"values": ", ".join(missing), "allowed": ", ".join(map(str, values.values()))})
+    theirs = []
+    for name in request.group_by:
+        side, separator, rest = name.partition(":")
+        if separator and side == "own":
+            continue
+        bare = rest if separator and side == "theirs" else name
+        if bare in groups:
+            theirs.append(groups[bare])
+        elif entries and separator and side == "theirs":
+            return Deny(Rule.GROUP_NOT_GRANTED, {"groups": bare, "allowed": ", ".join(sorted(groups))})
+    return AskedColumns(tuple(values[name] for name in wanted if name in values), tuple(theirs))
+
+
+class _Aggregate(Play["Sums | None", "Sums | None"]):
+    """What both ways have in common."""
+
+    noisy = True
+
+    def check_hello(self, hello: Hello) -> None:
+        terms = hello.aggregate
+        if terms is None or hello.released or not self._fits(hello, terms):
+            raise MalformedMessageError("session.document-malformed", kind="Hello", where="aggregate")
+
+    def _fits(self, hello: Hello, terms: AggregateTerms) -> bool:
+        raise NotImplementedError
+
+    def fields(self, shape: RunShape) -> dict[str, str]:
+        terms = shape.terms
+        return {
+            "statistics": ", ".join(statistic_name(entry, terms.weights) for entry in terms.statistics) or "-",
+            "values": ", ".join(value.name for value in terms.values) or "-",
+            "groups": ", ".join(group.name for group in terms.groups) or "-",
+            "own_groups": f"{terms.own_groups:,}",
+            "their_groups": f"{terms.their_groups:,}",
+            "cells": f"{terms.own_groups * terms.their_groups:,}",
+            "minimum_group": str(terms.minimum_group),
+            "bits": str(max(widths(shape), default=0)),
+            "noise": "-" if shape.noise is None else str(shape.noise),
+            "weights": ", ".join(weight.name for weight in terms.weights) or "-",
+        }
+
+    def statement(self, shape: RunShape) -> tuple[list[str], list[str]]:
+        mine, theirs = self._statement(shape)
+        noise = [] if shape.noise is None else ["leakage.aggregate.noise"]
+        return [*mine, *noise], list(theirs)
+
+    def _statement(self, shape: RunShape) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        raise NotImplementedError
+
+    def read(self, shape: RunShape, asked: Sums | None) -> Labels:
+        return () if asked is None or asked.sums is None else labels_of(asked.labels, len(shape.terms.groups))
+
+    def result(
+        self, request: Request, shape: RunShape, own: OwnTable, asked: Sums | None, read: object, ended: Ended
+    ) -> AggregateResult:
+        table: pa.Table | None = None
+        if asked is not None and asked.sums is not None:
+            table = outputs_table(cast("Aggregate", request), own.groups, shape, cast("Labels", read), asked)
+        groups = () if table is None else tuple(table.column_names[: len(cast("Aggregate", request).group_by)])
+        return AggregateResult(ended.run_id, table, groups, ended.receipt, ended.stats, ended.leakage)
+
+    def delivered(self, shape: RunShape, dataset: LoadedDataset, answered: Sums | None) -> pa.Table | None:
+        if answered is None or answered.sums is None:
+            return None
+        theirs = labels_of(answered.labels, len(shape.terms.own_columns))
+        return statistics_table(shape, _labels(dataset, shape.terms), theirs, answered)
+
+
+class DhSumAggregate(_Aggregate):
+    """Membership hidden: the initiator matches by counting, the responder's values stay encrypted."""
+
+    spec = dh_sum.SPEC
+
+    def plan(self, request: Request, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> RunShape:
+        request = cast("Aggregate", request)
+        terms = _terms(request, asked, allow, entry, own)
+        each = _dummies(allow.noise, terms)
+        sizes = np.bincount(own.groups.index, minlength=terms.own_groups)
+        blocks = tuple(padded_size(int(size) + each * terms.their_groups) for size in sizes)
+        terms = terms.model_copy(update={"blocks": blocks, "engine": engine(request.engine).id})
+        # Of the responder's groups only the number is known before it accepts: this is the most that their padding can make.
+        keys = entry.key_count_of(tuple(key.name for key in asked.keys)) + each * terms.own_groups * terms.their_groups
+        theirs = padded_size(keys) if not terms.groups else keys + keys // 16 + SMALLEST_SIZE * terms.their_groups
+        shape = _shape(asked, allow, self.spec.id, (sum(blocks), theirs), terms)
+        masked_sums.sections(_dh_sum_params(shape, b"").layout)  # refuses what the encryption cannot keep exact and hidden
+        return shape
+
+    def accepts(self, shape: RunShape, planned_size: int) -> bool:
+        blocks, most = shape.responder_blocks, shape.terms.their_groups
+        whole = sum(blocks) == shape.sizes[1] <= planned_size and all(padded_size(block) == block for block in blocks)
+        return whole and 1 <= len(blocks) <= most and (bool(shape.terms.groups) or shape.sizes[1] == planned_size)
+
+    def _fits(self, hello: Hello, terms: AggregateTerms) -> bool:
+        return (
+            hello.initiator_role == "receiver"
+            and terms.membership == "hidden"
+            and len(terms.blocks) == terms.own_groups
+            and sum(terms.blocks) == hello.initiator_size
+            and not terms.weights
+        )
+
+    def responder_sizes(self, hello: Hello, dataset: LoadedDataset) -> tuple[int, tuple[int, ...]]:
+        terms = cast("AggregateTerms", hello.aggregate)
+        more = _dummies(hello.noise, terms) * terms.own_groups
+        sizes = np.bincount(dataset.group_of_key, minlength=len(_labels(dataset, terms)))
+        blocks = tuple(padded_size(int(size) + more) for size in sizes)
+        return sum(blocks), blocks
+
+    def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
+        return dh_sum.message_bytes(_dh_sum_params(shape, b""))
+
+    def work_items(self, shape: RunShape) -> tuple[int, int]:
+        return sum(shape.sizes), sum(shape.sizes)
+
+    def _statement(self, shape: RunShape) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return dh_sum.LEAKAGE[shape.output_to]
+
+    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[Sums | None]:
+        mine, theirs = own.groups, len(shape.responder_blocks)
+        blocks = _blocks(own.keyed.items, mine.index, len(mine.labels))
+        each = _dummies(shape.noise, shape.terms)
+        if each:
+            blocks = [Items.concat([block, matcher_dummies(g, theirs, each)]) for g, block in enumerate(blocks)]
+        params = _dh_sum_params(shape, context)
+        sums = yield from dh_sum.receiver(blocks, params, rng, _withhold(shape, mine.labels, None), label_bytes(mine.labels))
+        return _unbiased(sums, shape)
+
+    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[Sums | None]:
+        index, labels, terms = dataset.group_of_key, _labels(dataset, shape.terms), shape.terms
+        blocks = _blocks(dataset.keyed.items, index, len(labels))
+        entries = _entries(dataset)
+        vectors = [entries[index == h] for h in range(len(labels))]
+        cells, each, noise = terms.own_groups * len(labels), _dummies(shape.noise, terms), None
+        if shape.noise is not None:
+            common = draw_common(rng, shape.noise, _numbers(terms), cells).reshape(terms.own_groups, -1)
+            blocks = [Items.concat([block, owner_dummies(rng, h, common[:, h], each)]) for h, block in enumerate(blocks)]
+            vectors = [np.pad(v, ((0, len(block) - len(v)), (0, 0))) for v, block in zip(vectors, blocks, strict=True)]
+            if shape.output_to != "responder":  # a sum that only the owner learns needs no noise of its own
+                noise = draw_noise(rng, shape.noise, _numbers(terms), cells, _bounds(shape))
+        sums = yield from dh_sum.sender(blocks, vectors, label_bytes(labels), _dh_sum_params(shape, context), rng, noise)
+        return None if sums is None else _unbiased(sums, shape)
+
+    def common(self, asked: Sums | None) -> int | None:
+        return None if asked is None else int(asked.counts.sum())
+
+
+class OwnerSumAggregate(_Aggregate):
+    """Membership known to the value owner: matched towards it, summed by it in the clear, limits enforced by it."""
+
+    spec = owner_sum.SPEC
+
+    def plan(self, request: Request, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> RunShape:
+        terms = _terms(cast("Aggregate", request), asked, allow, entry, own)
+        keys = entry.key_count_of(tuple(key.name for key in asked.keys))
+        shape = _shape(asked, allow, self.spec.id, (padded_size(own.keyed.key_count), padded_size(keys)), terms)
+        widths(shape)
+        return shape
+
+    def accepts(self, shape: RunShape, planned_size: int) -> bool:
+        # Of the owner's groups the number travels, as blocks of nothing; their sizes stay at home.
+        most = shape.terms.their_groups
+        return shape.sizes[1] == planned_size and 1 <= len(shape.responder_blocks) <= most and set(shape.responder_blocks) == {1}
+
+    def _fits(self, hello: Hello, terms: AggregateTerms) -> bool:
+        return terms.membership == "owner" and not terms.blocks and not terms.engine
+
+    def responder_sizes(self, hello: Hello, dataset: LoadedDataset) -> tuple[int, tuple[int, ...]]:
+        return padded_size(dataset.keyed.key_count), (1,) * len(_labels(dataset, cast("AggregateTerms", hello.aggregate)))
+
+    def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
+        return owner_sum.message_bytes(_owner_sum_params(shape, b""))
+
+    def work_items(self, shape: RunShape) -> tuple[int, int]:
+        return sum(shape.sizes), 2 * shape.sizes[1]
+
+    def _statement(self, shape: RunShape) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return owner_sum.LEAKAGE[shape.output_to]
+
+    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[Sums | None]:
+        weights = (
+            np.stack([weight.units for weight in own.weights], axis=1)
+            if own.weights
+            else np.zeros((own.keyed.key_count, 0), np.int64)
+        )
+        labels = label_bytes(own.groups.labels)
+        return owner_sum.receiver(own.keyed.items, own.groups.index, weights, _owner_sum_params(shape, context), rng, labels)
+
+    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[Sums | None]:
+        params, rule = _owner_sum_params(shape, context), _withhold(shape, None, _labels(dataset, shape.terms))
+
+        def release(counts: NDArray[np.int64], sums: NDArray[np.int64]) -> owner_sum.Table:
+            if shape.noise is not None:
+                bounds = [1, *_bounds(shape)]
+                drawn = draw_noise(rng, shape.noise, _numbers(shape.terms), counts.size, bounds).reshape(*counts.shape, -1)
+                counts, sums = counts + drawn[..., 0], sums + drawn[..., 1:]
+                if int(counts.sum()) < shape.minimum_result:
+                    return owner_sum.Table(counts, sums, np.ones(counts.shape, dtype=np.bool_))
+            return owner_sum.Table(counts, sums, rule(counts, ()))
+
+        labels = label_bytes(_labels(dataset, shape.terms))
+        entries = _entries(dataset)
+        return owner_sum.sender(dataset.keyed.items, dataset.group_of_key, entries, labels, params, rng, release)
+
+    def common(self, asked: Sums | None) -> int | None:
+        return None
+
+
+def _labels(dataset: LoadedDataset, terms: AggregateTerms) -> Labels:
+    return dataset.labels or (("",) * len(terms.groups),)  # of no key there is still a group, empty
+
+
+def _entries(dataset: LoadedDataset) -> NDArray[np.int64]:
+    return np.zeros((dataset.keyed.key_count, 0), np.int64) if dataset.vectors is None else dataset.vectors
+
+
+def widths(shape: RunShape) -> tuple[int, ...]:
+    """Return the bits of each sum with its noise, two's complement, for the most that its bounds allow.
+
+    Raises:
+        UsageError: one needs more than 63; nothing was moved.
+    """
+    terms, found = shape.terms, []
+    for statistic, bound in zip(terms.statistics, _bounds(shape), strict=True):
+        tail = 0 if shape.noise is None else noise_tail(shape.noise, _numbers(terms), bound)
+        bits = (min(shape.sizes) * bound + tail).bit_length() + 1
+        if bits > dh_sum.WIDTH_MAX:
+            name = statistic_name(statistic, terms.weights)
+            raise UsageError("operations.sum-overflows", statistic=name, bits=bits, size=min(shape.sizes), limit=dh_sum.WIDTH_MAX)
+        found.append(bits)
+    return tuple(found)
+
+
+def _bounds(shape: RunShape) -> list[int]:
+    """By how much one customer can change each sum."""
+    terms = shape.terms
+    values = {value.name: value for value in terms.values}
+    bounds = []
+    for statistic in terms.statistics:
+        bound = entry_bound(statistic, None if statistic.column is None else values[statistic.column], terms.rows_bound)
+        bounds.append(bound if statistic.weight is None else bound * terms.weights[statistic.weight].magnitude)
+    return bounds
+
+
+def _numbers(terms: AggregateTerms) -> int:
+    """How many noisy numbers one customer is in: every sum of its cell, and the cell's count."""
+    return len(terms.statistics) + 1
+
+
+def _dummies(noise: Noise | None, terms: AggregateTerms) -> int:
+    """How many dummies make the count of each cell noisy."""
+    return 0 if noise is None else dummies(noise, _numbers(terms), terms.own_groups * terms.their_groups)
+
+
+def _unbiased(sums: Sums, shape: RunShape) -> Sums:
+    """The counts without the dummies' mean, and none below zero."""
+    each = _dummies(shape.noise, shape.terms)
+    return sums if not each else replace(sums, counts=np.maximum(estimate(sums.counts, each), 0))
+
+
+def _terms(request: Aggregate, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> AggregateTerms:
+    values = {value.name: value for value in asked.values}
+    weighted = list(dict.fromkeys(output.weight for output in request.outputs if output.weight is not None))
+    groups = tuple(GroupColumn(name=group.name, groups=max(group.groups, 1)) for group in asked.groups)
+    check_cells(len(own.groups.labels), math.prod(group.groups for group in groups))
+    return AggregateTerms(
+        statistics=statistics_of(request.outputs, values, weighted),
+        values=asked.values,
+        groups=groups,
+        weights=tuple(
+            ValueColumn(name=name, scale=weight.scale, low=-weight.bound, high=weight.bound)
+            for name, weight in zip(weighted, own.weights, strict=True)
+        ),
+        own_groups=max(len(own.groups.labels), 1),
+        own_columns=own.groups.columns if request.output_to != "receiver" else (),
+        blocks=(),
+        membership=request.membership,
+        engine="",
+        minimum_group=allow.limits.min_group,
+        rows_bound=entry.rows_bound,
+    )
+
+
+def _shape(asked: RunRequest, allow: Allow, protocol: str, sizes: tuple[int, int], terms: AggregateTerms) -> RunShape:
+    return RunShape(
+        dataset=asked.dataset,
+        operation=asked.operation,
+        protocol=protocol,
+        sizes=sizes,
+        released=(),
+        rows_per_key=allow.max_rows_per_key,
+        output_to=asked.output_to,
+        minimum_result=allow.limits.min_result,
+        noise=allow.noise,
+        aggregate=terms,
+    )
+
+
+def _blocks(items: Items, index: NDArray[np.int32], groups: int) -> list[Items]:
+    if groups == 1:
+        return [items]
+    order = np.argsort(index, kind="stable").astype(np.uint32)
+    ends = np.cumsum(np.bincount(index, minlength=groups))
+    taken = items.take(order)
+    return [taken.slice(int(start), int(stop)) for start, stop in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _withhold(shape: RunShape, own: Labels | None, theirs: Labels | None) -> Withhold:
+    """Return the rule of withheld cells; a side whose labels are not known is one axis."""
+    each = _dummies(shape.noise, shape.terms) if shape.protocol == dh_sum.SPEC.id else 0
+
+    def rule(counts: NDArray[np.int64], names: tuple[bytes, ...]) -> NDArray[np.bool_]:
+        counts = np.maximum(estimate(counts, each), 0)
+        told = labels_of(names, len(shape.terms.groups)) if names else None
+        rows, columns = (own or _numbered(counts.shape[0])), (theirs or told or _numbered(counts.shape[1]))
+        return suppress_blocks(counts, rows, columns, shape.terms.minimum_group)
+
+    return rule
+
+
+def _numbered(count: int) -> Labels:
+    return ((),) if count == 1 else tuple((str(number),) for number in range(count))
+
+
+def _dh_sum_params(shape: RunShape, context: bytes) -> dh_sum.Params:
+    terms = shape.terms
+    theirs = shape.responder_blocks or (shape.sizes[1],)
+    return dh_sum.Params(
+        context,
+        terms.blocks,
+        theirs,
+        widths(shape),
+        engine(terms.engine),
+        shape.output_to,
+        *_minima(shape),
+    )
+
+
+def _minima(shape: RunShape) -> tuple[int, int]:
+    """Least counts of a cell and of all, as the protocol sees them: dummies are among what it counts under ``dh-sum``."""
+    terms = shape.terms
+    if shape.noise is None:
+        return terms.minimum_group, shape.minimum_result
+    if shape.protocol == owner_sum.SPEC.id:
+        return 0, 0  # the owner's release holds the noisy numbers against them
+    shift = _dummies(shape.noise, terms) // 2
+    cells = terms.own_groups * (len(shape.responder_blocks) or terms.their_groups)
+    return (
+        terms.minimum_group + shift if terms.minimum_group else 0,
+        shape.minimum_result + shift * cells if shape.minimum_result else 0,
+    )
+
+
+def _owner_sum_params(shape: RunShape, context: bytes) -> owner_sum.Params:
+    terms = shape.terms
+    groups = len(shape.responder_blocks) or terms.their_groups
+    weights = tuple(statistic.weight for statistic in terms.statistics)
+    sizes = (*shape.sizes, terms.own_groups, groups, len(terms.weights))
+    return owner_sum.Params(context, *sizes, weights, shape.output_to, *_minima(shape))

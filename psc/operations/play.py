@@ -1,0 +1,184 @@
+"""What an operation under one protocol has to say and do: one ``Play`` each, and the shape of a run that it speaks of.
+
+A plan, both parties of a run and the receipt ask the same play with the same shape, and must come to the same values, byte
+for byte; else the two receipts differ and the run ends.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+import pyarrow as pa
+
+from psc.crypto import Rng
+from psc.errors import MalformedMessageError
+from psc.node.tables import LoadedDataset
+from psc.operations.prepare import OwnTable
+from psc.policy.decide import Allow, RunRequest
+from psc.policy.release import dummies
+from psc.protocols.base import ProtocolSpec, Script
+from psc.protocols.padding import padded_size
+from psc.session.hello import Accept, AggregateTerms, Hello
+from psc.types import Noise, OperationName, OutputTo, ReleasedColumn
+
+if TYPE_CHECKING:
+    from psc.operations.requests import Request
+    from psc.operations.results import Ended, Result
+    from psc.policy.catalogue import CatalogueEntry
+
+__all__ = ["Play", "RunShape"]
+
+Asked = TypeVar("Asked")
+"""The output of the initiator's script."""
+
+Answered = TypeVar("Answered")
+"""The output of the responder's."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunShape:
+    """Everything about a run that is public to both parties; sizes are padded numbers of distinct keys.
+
+    Attributes:
+        dataset: the responder's dataset.
+        operation: what is computed.
+        protocol: by which protocol.
+        sizes: the initiator's and the responder's.
+        released: the responder's columns that are released.
+        rows_per_key: rows of one key that are released at most.
+        output_to: who learns the result.
+        minimum_result: fewer common keys than this are not shown.
+        noise: the noise on what is released; ``None`` for exact results.
+        aggregate: what an aggregate computes.
+        responder_blocks: padded sizes of the responder's groups, where they travel as blocks.
+    """
+
+    dataset: str
+    operation: OperationName
+    protocol: str
+    sizes: tuple[int, int]
+    released: tuple[ReleasedColumn, ...]
+    rows_per_key: int
+    output_to: OutputTo
+    minimum_result: int
+    noise: Noise | None = None
+    aggregate: AggregateTerms | None = None
+    responder_blocks: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, hello: Hello, accept: Accept) -> RunShape:
+        """Return the shape of a run that was accepted."""
+        return cls(
+            hello.dataset,
+            hello.operation,
+            hello.protocol,
+            (hello.initiator_size, accept.responder_size),
+            hello.released,
+            hello.rows_per_key,
+            hello.output_to,
+            hello.minimum_result,
+            hello.noise,
+            hello.aggregate,
+            accept.responder_blocks,
+        )
+
+    @property
+    def terms(self) -> AggregateTerms:
+        """What an aggregate computes; only an aggregate has it."""
+        assert self.aggregate is not None  # noqa: S101 - checked with the hello
+        return self.aggregate
+
+
+class Play(ABC, Generic[Asked, Answered]):
+    """One operation under one protocol."""
+
+    spec: ClassVar[ProtocolSpec]
+    noisy: ClassVar[bool] = False
+    """Whether an agreement's noise applies to its results."""
+
+    def plan(self, request: Request, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> RunShape:
+        """Return the shape of the run that a plan shows.
+
+        Raises:
+            UsageError: it cannot be computed: a sum could overflow, there are too many groups, and the like.
+        """
+        del request
+        keys = entry.key_count_of(tuple(key.name for key in asked.keys))
+        noise = allow.noise if self.noisy else None
+        more = 0 if noise is None else dummies(noise, 1, 1)
+        return RunShape(
+            dataset=asked.dataset,
+            operation=asked.operation,
+            protocol=self.spec.id,
+            sizes=(padded_size(own.keyed.key_count + more), padded_size(keys + more)),
+            released=asked.release,
+            rows_per_key=allow.max_rows_per_key,
+            output_to=asked.output_to,
+            minimum_result=allow.limits.min_result,
+            noise=noise,
+        )
+
+    def check_hello(self, hello: Hello) -> None:
+        """Refuse a hello whose parts do not belong together.
+
+        Raises:
+            MalformedMessageError: it says what an initiator of ours would never say.
+        """
+        if hello.aggregate is not None or (hello.noise is not None and not self.noisy):
+            raise MalformedMessageError("session.document-malformed", kind="Hello", where="aggregate")
+
+    def responder_sizes(self, hello: Hello, dataset: LoadedDataset) -> tuple[int, tuple[int, ...]]:
+        """Return the padded size of the responder's set, and of its blocks where it travels in blocks."""
+        more = 0 if hello.noise is None else dummies(hello.noise, 1, 1)
+        return padded_size(dataset.keyed.key_count + more), ()
+
+    @abstractmethod
+    def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
+        """Return payload bytes from the initiator and to it, by the protocol's formula."""
+
+    @abstractmethod
+    def work_items(self, shape: RunShape) -> tuple[int, int]:
+        """Return how many items the initiator's and the responder's kernels treat."""
+
+    @abstractmethod
+    def statement(self, shape: RunShape) -> tuple[list[str], list[str]]:
+        """Return the text codes of what the initiator and the responder learn."""
+
+    def fields(self, shape: RunShape) -> dict[str, str]:
+        """Return what the texts of ``statement`` need beside names, sizes and released columns."""
+        del shape
+        return {}
+
+    def accepts(self, shape: RunShape, planned_size: int) -> bool:
+        """Say whether what the responder accepted is what the plan showed: its size, and no blocks where none were agreed."""
+        return shape.sizes[1] == planned_size and not shape.responder_blocks
+
+    @abstractmethod
+    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[Asked]:
+        """Return the initiator's script."""
+
+    @abstractmethod
+    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[Answered]:
+        """Return the responder's script."""
+
+    @abstractmethod
+    def common(self, asked: Asked) -> int | None:
+        """Return the number of common keys that the initiator learned; ``None``: it learned none, and keeps no minimum itself."""
+
+    @abstractmethod
+    def read(self, shape: RunShape, asked: Asked) -> object:
+        """Decode what the responder sent for the result, before the receipt is signed.
+
+        Raises:
+            MalformedMessageError: it does not decode; the run ends on both sides, unsigned.
+        """
+
+    @abstractmethod
+    def result(self, request: Request, shape: RunShape, own: OwnTable, asked: Asked, read: object, ended: Ended) -> Result:
+        """Return the initiator's result, in the columns that its request names."""
+
+    @abstractmethod
+    def delivered(self, shape: RunShape, dataset: LoadedDataset, answered: Answered) -> pa.Table | None:
+        """Return the table that the responder keeps as its result; ``None`` when it learned none."""
