@@ -434,4 +434,5 @@ def _owner_sum_params(shape: RunShape, context: bytes) -> owner_sum.Params:
     groups = len(shape.responder_blocks) or terms.their_groups
     weights = tuple(statistic.weight for statistic in terms.statistics)
     sizes = (*shape.sizes, terms.own_groups, groups, len(terms.weights))
-    return owner_sum.Params(context, *sizes, weights, shape.output_to, *_minima(shape))
+    bounds = tuple(weight.magnitude for weight in terms.weights)
+    return owner_sum.Params(context, *sizes, weights, shape.output_to, *_minima(shape), bounds)

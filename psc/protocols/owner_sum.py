@@ -56,7 +56,21 @@ from psc.protocols.cells import (
 )
 from psc.types import OutputTo
 
-__all__ = ["LEAKAGE", "SPEC", "Params", "Release", "ReleasedTable", "Table", "message_bytes", "receiver", "sender"]
+__all__ = [
+    "LEAKAGE",
+    "SPEC",
+    "WEIGHT_LIMIT",
+    "Params",
+    "Release",
+    "ReleasedTable",
+    "Table",
+    "message_bytes",
+    "receiver",
+    "sender",
+]
+
+WEIGHT_LIMIT = 1 << 32
+"""Weights are below this in absolute value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +116,7 @@ class Params:
         output: who learns the table; ``responder`` is the sender.
         minimum_group: cells with fewer common items are withheld.
         minimum_result: with fewer common items in all, every cell is withheld.
+        weight_bounds: for each weight column the largest magnitude; the sender clips what goes beyond. Empty: no bounds.
     """
 
     context: bytes
@@ -114,6 +129,7 @@ class Params:
     output: OutputTo
     minimum_group: int = 0
     minimum_result: int = 0
+    weight_bounds: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -176,7 +192,7 @@ def receiver(
     Args:
         items: distinct items, at most ``params.receiver_size``.
         groups: for each item the number of its group.
-        weights: (items, weight columns) factors, summed over the item's rows.
+        weights: (items, weight columns) factors, summed over the item's rows, below 2^32 in absolute value.
         params: as agreed.
         rng: source of the key and of the dummies.
         labels: names of own groups; they are sent when the output goes to the sender.
@@ -195,7 +211,7 @@ def receiver(
     check_cells(*params.shape)
     check_fits(items, params.receiver_size)
     check_labels(labels, params.receiver_groups)
-    check_input(weights.shape == (len(items), params.weight_columns), "weights")
+    check_input(weights.shape == (len(items), params.weight_columns) and _light(weights), "weights")
     check_input(groups.shape == (len(items),) and _within(groups, params.receiver_groups), "groups")
     rows = np.zeros(len(items), dtype=params.row_type)
     rows["group"], rows["weights"] = groups, weights
@@ -252,8 +268,10 @@ def sender(
         raise EncodingError("session.rows-missing")
     rows = np.frombuffer(opened.payloads, dtype=params.row_type)
     require(_within(rows["group"], params.receiver_groups), "a row names a group that is not there")
+    require(_light(rows["weights"]), "a weight is out of range")
     cells = rows["group"].astype(np.int64) * params.sender_groups + groups[opened.items]
-    counts, sums = yield from compute(_exact, cells, values[opened.items], rows["weights"], params)
+    weights = _clipped(rows["weights"], params)
+    counts, sums = yield from compute(_exact, cells, values[opened.items], weights, params)
     table = _released(counts, sums, params, release)
     names = (yield from recv_labels(params.receiver_groups)) if params.output != "receiver" else ()
     if params.output != "responder":
@@ -270,8 +288,18 @@ def message_bytes(params: Params) -> tuple[int, int]:
     return forward, back
 
 
+def _clipped(weights: NDArray[np.int64], params: Params) -> NDArray[np.int64]:
+    """Hold the receiver to its bounds, which the noise is scaled to. Clipped, not refused: an abort would say who is common."""
+    bounds = np.array(params.weight_bounds, dtype=np.int64)
+    return np.clip(weights, -bounds, bounds) if len(bounds) else weights
+
+
 def _within(groups: NDArray[Any], count: int) -> bool:
     return bool(((groups >= 0) & (groups < count)).all())
+
+
+def _light(weights: NDArray[np.int64]) -> bool:
+    return bool(((weights > -WEIGHT_LIMIT) & (weights < WEIGHT_LIMIT)).all())
 
 
 def _exact(
