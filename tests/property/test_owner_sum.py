@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from psc.crypto import Items, Rng
 from psc.errors import EncodingError, LocalProtocolError, RemoteProtocolError, UsageError
-from psc.protocols import owner_sum
+from psc.protocols import dh_psi, owner_sum
 from psc.protocols.base import CHUNK_BYTES, CHUNK_ITEMS, Message
 from psc.protocols.cells import GroupLabels, Sums
 from psc.protocols.dh_psi import RowEntries, SenderTags
@@ -183,29 +183,45 @@ def test_sums_are_exact_up_to_64_bits_and_refused_beyond() -> None:
 # --- hostile peers and own inputs ----------------------------------------------------------------------------------------
 
 
-def test_a_row_that_names_no_group_is_refused() -> None:
+def _lie(group: int, weight: int) -> None:
+    """A receiver that seals rows of its own making, for a table of 2 groups and one weight."""
     case = made_up(30, 30, 20, (2, 2))
-    groups = np.zeros(30, dtype=np.uint32)
-    groups[:] = 2
-    params = owner_params(case, (None, None), 0)
-    liar = replace(params, receiver_groups=3)
-    mine = [item for block in case.receiver for item in block]
-    theirs = [item for block in case.sender for item in block]
-    with pytest.raises(RemoteProtocolError):
-        run_pair(
-            owner_sum.receiver(
-                Items.from_list(mine), groups, np.zeros((30, 0), np.int64), liar, Rng.system(), (b"a", b"b", b"c")
-            ),
-            owner_sum.sender(
-                Items.from_list(theirs),
-                np.zeros(30, np.int64),
-                np.concatenate(case.vectors()),
-                (b"x", b"y"),
-                params,
-                Rng.system(),
-                keep,
-            ),
-        )
+    mine, theirs = ([item for block in blocks for item in block] for blocks in (case.receiver, case.sender))
+    params = owner_params(case, (None, 0), 1, output="responder")
+    groups = np.zeros(30, dtype=np.int64)
+    rows = np.zeros(30, dtype=params.row_type)
+    rows["group"], rows["weights"] = group, weight
+    numbers = np.arange(30, dtype=np.uint32)
+    sealed = dh_psi.SenderRows(numbers, np.ones(30, dtype=np.uint32), rows.tobytes())
+    values, names = np.concatenate(case.vectors()), (b"x", b"y")
+    run_pair(
+        dh_psi.sender(Items.from_list(mine), sealed, params.matching, Rng.system()),
+        owner_sum.sender(
+            Items.from_list(theirs),
+            np.zeros(30, np.int64),
+            values,
+            names,
+            replace(params, output="responder"),
+            Rng.system(),
+            keep,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("group", "weight", "what"),
+    [
+        (2, 1, "a row names a group that is not there"),
+        ((1 << 32) - 1, 1, "a row names a group that is not there"),
+        (1, 1 << 32, "a weight is out of range"),
+        (1, -(1 << 32), "a weight is out of range"),
+        (1, -(1 << 63), "a weight is out of range"),
+    ],
+)
+def test_rows_out_of_range_are_refused(group: int, weight: int, what: str) -> None:
+    with pytest.raises(RemoteProtocolError) as caught:
+        _lie(group, weight)
+    assert caught.value.fields["what"] == what
 
 
 def _change(message: ReleasedTable, field: str, at: int, value: int) -> ReleasedTable:
@@ -273,6 +289,8 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_moves() -> None:
         owner_sum.receiver(items, groups[1:], none, params, rng, names),
         owner_sum.receiver(items, groups, np.zeros((30, 1), dtype=np.int64), params, rng, names),
         owner_sum.receiver(items, groups, none, params, rng),
+        owner_sum.receiver(items, groups, none, replace(params, weight_columns=1), rng, names),
+        owner_sum.receiver(items, groups, np.full((30, 1), 1 << 32), replace(params, weight_columns=1), rng, names),
         owner_sum.sender(items, groups + 1, values, names, params, rng, keep),
         owner_sum.sender(items, groups, values[1:], names, params, rng, keep),
         owner_sum.sender(items, groups, values, names[1:], params, rng, keep),

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from psc.crypto.rlwe import RLWE
+from psc.protocols import dh_sum, owner_sum
 from psc.protocols.masked_sums import Layout, leg_bytes, sections
 from psc.testing.ideal import ClearSums
 
@@ -76,3 +78,29 @@ def test_small_blocks_share_ciphertexts(groups: int, blocks: int) -> None:
     parts = sections(shape)
     assert len(parts) <= -(-groups * blocks // 40) * 2
     assert sum(part.cells for part in parts) == groups * blocks
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_the_formula_of_the_page(data: st.DataObject) -> None:
+    """``docs/protocols/aggregates.md``, section Cost, in its own letters."""
+    sizes = st.lists(st.integers(1, 30_000), min_size=1, max_size=6)
+    own, theirs, c = data.draw(sizes), data.draw(sizes), data.draw(st.integers(0, 4))
+    output = data.draw(st.sampled_from(["receiver", "responder", "both"]))
+    params = dh_sum.Params(bytes(32), tuple(own), tuple(theirs), (40,) * c, RLWE, output)
+    n, m, g, p = sum(own), sum(theirs), len(own) * len(theirs), 172_032
+    t = -(-(40 + (n * m - 1).bit_length()) // 8)
+    forward, back = 32 * n, 32 * m + t * n
+    if c:
+        forward += g * (p + 21 * c)
+        back += sum(c * p * (1 + -(-section.count // 8192)) for section in sections(params.layout))
+    to_sender, to_receiver = output != "receiver", output != "responder"
+    forward += (8 * g + -(-g // 8)) * to_sender
+    back += 8 * g * c * to_receiver
+    assert dh_sum.message_bytes(params) == (forward, back)
+
+    w = data.draw(st.integers(0, 3))
+    owned = owner_sum.Params(bytes(32), n, m, len(own), len(theirs), w, (None,) * c, output)
+    forward, back = 32 * m + t * n + (t + 4 + 8 * w + 16) * n, 32 * m
+    back += (8 * g * (1 + c) + -(-g // 8)) * to_receiver
+    assert owner_sum.message_bytes(owned) == (forward, back)
