@@ -176,7 +176,7 @@ class KeyReading:
         for row, place in zip(rows.tolist(), self.source.places(rows.tolist())):
             use = self.uses[int(self.culprit[row])]
             name = CLASS_NAMES[self.classes[row]]
-            masked = masked_key(self.source.table, [use], row)
+            masked = _masked_cell(self.source.table, use, row)
             found.append(RejectedRow(place.file, place.row, place.line, use.column, name, masked))
         return found
 
@@ -196,8 +196,12 @@ class KeyReading:
 
 
 def masked_key(table: pa.Table, uses: Sequence[KeyUse], row: int) -> str:
-    """Return the key of a row (0-based), good or bad, as an error may show it: each cell masked."""
-    return ", ".join(mask(use.kind, _cell_text(table.column(use.column)[row].as_py())) for use in uses)
+    """Return the key of a row (0-based), good or bad, as an error may show it: each cell with its name, masked."""
+    return ", ".join(f"{use.key_name} {_masked_cell(table, use, row)}" for use in uses)
+
+
+def _masked_cell(table: pa.Table, use: KeyUse, row: int) -> str:
+    return mask(use.kind, _cell_text(table.column(use.column)[row].as_py()))
 
 
 def _cell_text(cell: object) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -19,10 +20,20 @@ from psc.errors import UsageError
 from psc.node.clock import now, timestamp
 from psc.node.fields import check_name
 from psc.node.home import Home
-from psc.node.records import ROWS_PER_KEY_MAX, DatasetRecord, KeyCount, RegisteredKey, RegisteredRelease
-from psc.node.specs import parse_key, parse_release
+from psc.node.records import (
+    ROWS_PER_KEY_MAX,
+    DatasetRecord,
+    KeyCount,
+    RegisteredGroup,
+    RegisteredKey,
+    RegisteredRelease,
+    RegisteredValue,
+    ValueCount,
+)
+from psc.node.specs import parse_group, parse_key, parse_release, parse_value
 from psc.node.store import stored_document
 from psc.node.tables import LoadedDataset, Survey, read_dataset, survey
+from psc.types import GroupColumn, Statistic
 
 __all__ = ["add_dataset", "find_dataset", "get_dataset", "list_datasets", "load_dataset", "remove_dataset"]
 
@@ -34,12 +45,14 @@ def add_dataset(
     source: str | os.PathLike[str],
     keys: Sequence[str],
     release: Sequence[str] = (),
+    values: Sequence[str] = (),
+    groups: Sequence[str] = (),
     max_rows_per_key: int = 1,
     on_bad: Literal["error", "skip"] = "error",
     rejects: str | os.PathLike[str] | None = None,
     replace: bool = False,
 ) -> DatasetRecord:
-    """Register a dataset: read its source once, check every key and every released cell, count, and freeze the version.
+    """Register a dataset: read its source once, check every cell that is declared, count, and freeze the version.
 
     Args:
         home: the node.
@@ -47,7 +60,11 @@ def add_dataset(
         source: a path or URL (CSV, Parquet, folder); it is read again for each run.
         keys: key columns as ``NAME=COLUMN:KIND`` (``psc.node.specs`` has every form); at least one.
         release: columns that an agreement may release, as ``NAME=COLUMN:text:WIDTH`` or ``NAME=COLUMN:TYPE``.
-        max_rows_per_key: rows of one key that are released at most, 1 to 1024; a public number.
+        values: columns of numbers that an agreement may allow to aggregate, as ``NAME=COLUMN:int64:LOW..HIGH`` or
+            ``NAME=COLUMN:decimal:SCALE:LOW..HIGH``, with ``:clip`` to let values outside count as the end of the range.
+        groups: columns that an agreement may allow to group by, as ``NAME=COLUMN``.
+        max_rows_per_key: rows of one key that are released at most, 1 to 1024; a public number. With values no key may have
+            more.
         on_bad: a bad key cell is an error, or its row is skipped.
         rejects: with ``skip``, a file that gets row and reason of every rejected row.
         replace: take the place of a dataset of this name, as after its source changed.
@@ -58,7 +75,7 @@ def add_dataset(
     Raises:
         UsageError: a declaration is wrong, or the name is in use.
         DataError: the source cannot be read, a column is missing, a key cell is bad, or a released cell does not fit; the
-            text names the place.
+            text names the place. So it is for values and groups (``psc.node.tables.survey``).
     """
     check_name(name, "dataset")
     if not 1 <= max_rows_per_key <= ROWS_PER_KEY_MAX:
@@ -66,7 +83,7 @@ def add_dataset(
     before = find_dataset(home, name)
     if before is not None and not replace:
         raise UsageError("node.dataset-exists", name=name)
-    declared = _declared(keys, release)
+    declared = _declared(keys, release, values, groups)
     draft = _draft(name, _absolute(source), declared, max_rows_per_key, on_bad, home.settings.region, before)
     record = _surveyed(draft, survey(draft, rejects=Path(rejects) if rejects is not None else None))
     with home.store.write() as db:
@@ -121,6 +138,8 @@ def load_dataset(
     keys: Sequence[str] | None = None,
     release: Sequence[str] = (),
     rows_per_key: int | None = None,
+    statistics: Sequence[Statistic] = (),
+    groups: Sequence[str] = (),
 ) -> LoadedDataset:
     """Read a registered dataset for a run.
 
@@ -129,19 +148,27 @@ def load_dataset(
         name: the dataset.
         keys: names of the keys to match on; all by default.
         release: names of the columns to release, in the order of the run; none by default.
-        rows_per_key: an agreement's bound, when it is lower than the registered one.
+        rows_per_key: an agreement's bound on released rows, when it is lower than the registered one.
+        statistics: what an aggregate adds up, in the order of the run.
+        groups: names of the group columns, in the order of the run.
 
     Raises:
-        UsageError: there is no such dataset, key or column.
+        UsageError: there is no such dataset, key, column, value or group.
         DataError: the source changed since registration, or the rules for its keys did; or it cannot be read.
     """
-    return read_dataset(get_dataset(home, name), keys=keys, release=release, rows_per_key=rows_per_key)
+    record = get_dataset(home, name)
+    return read_dataset(record, keys=keys, release=release, rows_per_key=rows_per_key, statistics=statistics, groups=groups)
 
 
-_Declared = tuple[tuple[RegisteredKey, ...], tuple[RegisteredRelease, ...]]
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    keys: tuple[RegisteredKey, ...]
+    release: tuple[RegisteredRelease, ...]
+    values: tuple[RegisteredValue, ...]
+    groups: tuple[RegisteredGroup, ...]
 
 
-def _declared(keys: Sequence[str], release: Sequence[str]) -> _Declared:
+def _declared(keys: Sequence[str], release: Sequence[str], values: Sequence[str], groups: Sequence[str]) -> _Declared:
     if not keys:
         raise UsageError("node.keys-missing")
     uses = [parse_key(spec) for spec in keys]
@@ -150,14 +177,32 @@ def _declared(keys: Sequence[str], release: Sequence[str]) -> _Declared:
         RegisteredRelease(name=column.name, type=column.type, width_bytes=column.width_bytes, column=source)
         for column, source in (parse_release(spec) for spec in release)
     )
-    for what, entries, most in (("--key", found_keys, 4), ("--release", found_release, 64)):
+    found_values = tuple(
+        RegisteredValue(
+            name=use.value.name,
+            type="int64" if use.whole else "decimal",
+            scale=use.value.scale,
+            low=use.value.low,
+            high=use.value.high,
+            clip=use.clip,
+            column=use.column,
+        )
+        for use in map(parse_value, values)
+    )
+    found_groups = tuple(RegisteredGroup(name=use.name, column=use.column) for use in map(parse_group, groups))
+    for what, entries, most in (
+        ("--key", found_keys, 4),
+        ("--release", found_release, 64),
+        ("--value", found_values, 64),
+        ("--group", found_groups, 64),
+    ):
         names = [entry.name for entry in entries]
         if len(names) > most:
             raise UsageError("node.spec-many", option=what, limit=most)
         for label in names:
             if names.count(label) > 1:
                 raise UsageError("node.spec-twice", option=what, name=label)
-    return found_keys, found_release
+    return _Declared(found_keys, found_release, found_values, found_groups)
 
 
 def _draft(
@@ -173,8 +218,10 @@ def _draft(
     return DatasetRecord(
         name=name,
         source=source,
-        keys=declared[0],
-        release=declared[1],
+        keys=declared.keys,
+        release=declared.release,
+        values=declared.values,
+        groups=declared.groups,
         max_rows_per_key=max_rows_per_key,
         on_bad=on_bad,
         region=region,
@@ -203,5 +250,7 @@ def _surveyed(draft: DatasetRecord, found: Survey) -> DatasetRecord:
             "row_count": found.row_count,
             "most_rows_per_key": found.most_rows_per_key,
             "counts": tuple(KeyCount(keys=names, count=count, rows_rejected=rejected) for names, count, rejected in found.counts),
+            "value_counts": tuple(ValueCount(name=name, nulls=nulls, clipped=cut) for name, nulls, cut in found.values),
+            "group_columns": tuple(GroupColumn(name=name, groups=labels) for name, labels in found.groups),
         }
     )

@@ -8,14 +8,29 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from psc.node.fields import Digest, NodeName, Timestamp
-from psc.types import Document, KeyColumn, KeyKind, PlainName, PlainText, ReleasedColumn, ReleaseType, canonical_json
+from psc.types import (
+    SCALE_MAX,
+    Document,
+    GroupColumn,
+    KeyColumn,
+    KeyKind,
+    PlainName,
+    PlainText,
+    ReleasedColumn,
+    ReleaseType,
+    ValueColumn,
+    canonical_json,
+)
 
 __all__ = [
     "ROWS_PER_KEY_MAX",
     "DatasetRecord",
     "KeyCount",
+    "RegisteredGroup",
     "RegisteredKey",
     "RegisteredRelease",
+    "RegisteredValue",
+    "ValueCount",
 ]
 
 ROWS_PER_KEY_MAX = 1024
@@ -41,6 +56,38 @@ class RegisteredRelease(Document):
     column: Column
 
 
+class RegisteredValue(Document):
+    """A value that aggregates may use, and the column of the source that feeds it; the range in units of 10^-scale."""
+
+    name: PlainName
+    type: Literal["int64", "decimal"]
+    scale: Annotated[int, Field(ge=0, le=SCALE_MAX)]
+    low: int
+    high: int
+    clip: bool
+    column: Column
+
+    @property
+    def value(self) -> ValueColumn:
+        """The value as partners know it."""
+        return ValueColumn(name=self.name, scale=self.scale, low=self.low, high=self.high)
+
+
+class RegisteredGroup(Document):
+    """A column that may group aggregates, and the column of the source that feeds it."""
+
+    name: PlainName
+    column: Column
+
+
+class ValueCount(Document):
+    """How many cells of a value are null, and how many were outside its range and count as the end of it."""
+
+    name: PlainName
+    nulls: Count
+    clipped: Count
+
+
 class KeyCount(Document):
     """How many distinct keys there are when these keys are used together, and how many rows lack one."""
 
@@ -50,7 +97,10 @@ class KeyCount(Document):
 
 
 class DatasetRecord(Document):
-    """What is registered. ``salt`` stays at home; everything that a partner sees is chosen by the catalogue."""
+    """What is registered. ``salt`` stays at home; everything that a partner sees is chosen by the catalogue.
+
+    ``group_columns`` are the groups as partners know them, with the number of labels that registration counted.
+    """
 
     KIND: ClassVar[str] = "dataset"
 
@@ -59,6 +109,8 @@ class DatasetRecord(Document):
     source: str
     keys: Annotated[tuple[RegisteredKey, ...], Field(min_length=1, max_length=8)]
     release: Annotated[tuple[RegisteredRelease, ...], Field(max_length=64)] = ()
+    values: Annotated[tuple[RegisteredValue, ...], Field(max_length=64)] = ()
+    groups: Annotated[tuple[RegisteredGroup, ...], Field(max_length=64)] = ()
     max_rows_per_key: Annotated[int, Field(ge=1, le=ROWS_PER_KEY_MAX)]
     on_bad: Literal["error", "skip"]
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
@@ -69,6 +121,8 @@ class DatasetRecord(Document):
     row_count: Count
     most_rows_per_key: Count
     counts: Annotated[tuple[KeyCount, ...], Field(min_length=1)]
+    value_counts: tuple[ValueCount, ...] = ()
+    group_columns: tuple[GroupColumn, ...] = ()
     registered_at: Timestamp
 
     @property
@@ -82,6 +136,11 @@ class DatasetRecord(Document):
         return tuple(
             ReleasedColumn(name=column.name, type=column.type, width_bytes=column.width_bytes) for column in self.release
         )
+
+    @property
+    def value_columns(self) -> tuple[ValueColumn, ...]:
+        """The values that aggregates may use, as partners know them."""
+        return tuple(registered.value for registered in self.values)
 
     @property
     def key_count(self) -> int:
@@ -100,10 +159,12 @@ class DatasetRecord(Document):
         """Every column of the source that is used, each once, in a fixed order."""
         used = [key.column for key in self.keys]
         used += [released.column for released in self.release]
+        used += [value.column for value in self.values]
+        used += [group.column for group in self.groups]
         return tuple(dict.fromkeys(used))
 
     def rules_text(self) -> str:
         """Return everything beside the cells that decides what the dataset is; part of its version."""
-        fields = ("keys", "release", "max_rows_per_key", "on_bad", "region", "rules", "number_metadata")
+        fields = ("keys", "release", "values", "groups", "max_rows_per_key", "on_bad", "region", "rules", "number_metadata")
         content = self.model_dump(mode="json")
         return canonical_json({field: content[field] for field in fields}).decode()

@@ -96,8 +96,7 @@ def parse_release(spec: str) -> tuple[ReleasedColumn, str]:
 
 
 def parse_value(spec: str) -> ValueUse:
-    """Return the value column of ``NAME=COLUMN:int64:LOW..HIGH`` or ``NAME=COLUMN:decimal:SCALE:LOW..HIGH``, with or without
-    ``:clip``.
+    """Return the value column of ``NAME=COLUMN:int64:LOW..HIGH`` or ``NAME=COLUMN:decimal:SCALE:LOW..HIGH``, clipped or not.
 
     Raises:
         UsageError: it has another form, the scale is none, or the range is empty, too wide or finer than the scale.

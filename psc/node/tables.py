@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from psc.data.keys import Keyed, KeyUse, prepare_keys
+from psc.data.groups import Labels, group_labels
+from psc.data.keys import Keyed, KeyUse, masked_key, prepare_keys
 from psc.data.kinds import RULES_ID, metadata_hash
 from psc.data.release import RowLayout
 from psc.data.table import Source, load
+from psc.data.values import ValueUse, read_values, statistic_vectors
 from psc.data.version import dataset_version
 from psc.errors import DataError, UsageError
-from psc.node.records import DatasetRecord
+from psc.node.records import ROWS_PER_KEY_MAX, DatasetRecord, RegisteredValue
+from psc.types import Statistic
 
 __all__ = ["LoadedDataset", "ReleasedRows", "Survey", "read_dataset", "released_rows", "survey"]
 
@@ -32,12 +35,16 @@ class Survey:
         row_count: rows of the source.
         most_rows_per_key: rows of the key that has most, all keys used together.
         counts: for each choice of keys: key names, distinct keys, rows rejected.
+        values: for each value: its name, null cells, cells that were clipped.
+        groups: for each group column: its name, and how many labels it has at most, over all choices of keys.
     """
 
     fingerprint: bytes
     row_count: int
     most_rows_per_key: int
     counts: tuple[tuple[tuple[str, ...], int, int], ...]
+    values: tuple[tuple[str, int, int], ...] = ()
+    groups: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -68,38 +75,62 @@ class LoadedDataset:
         keyed: distinct keys and the rows that have them.
         layout: layout of the released columns; None when none are released.
         rows: the rows to release; None when no column is.
+        labels: the groups in order, each a label a group column; one group without labels when nothing groups.
+        group_of_key: for each key, the index of its group.
+        vectors: keys × statistics: what each key contributes; None when no statistic was asked for.
     """
 
     record: DatasetRecord
     keyed: Keyed
     layout: RowLayout | None
     rows: ReleasedRows | None
+    labels: Labels = ((),)
+    group_of_key: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    vectors: NDArray[np.int64] | None = None
 
     def __repr__(self) -> str:
         return f"LoadedDataset({self.record.name!r})"
 
 
 def survey(record: DatasetRecord, *, rejects: Path | None) -> Survey:
-    """Read a source in full: check keys and released cells, and count.
+    """Read a source in full: check keys, released cells, values and groups, and count.
+
+    What holds for all keys together must hold for every choice of them too, for a partner may match on any: a key has no more
+    rows than the bound where there are values, and is in one group of each group column.
 
     Args:
         record: the declaration; its counts are not looked at.
         rejects: a file for rejected rows, when bad keys are skipped.
 
     Raises:
-        DataError: the source cannot be read, a column is missing, a key is bad or a released cell does not fit.
+        DataError: the source cannot be read, a column is missing, a key is bad, a released cell does not fit, a value is none or
+            out of its range, a group is none or not a function of the key, or a key has too many rows for values.
     """
     source = load(record.source, record.columns)
     uses = _uses(record, [key.name for key in record.keys])
     together = _prepare(record, source, uses, rejects)
     _check_release(record, source)
-    counts = [(tuple(use.key_name for use in uses), together.key_count, together.rejected.total)]
-    for size in range(1, len(uses)):
+    counts = []
+    labels = dict.fromkeys((group.name for group in record.groups), 0)
+    keyed_rows = np.zeros(source.table.num_rows, bool)
+    for size in (len(uses), *range(1, len(uses))):
         for chosen in itertools.combinations(uses, size):  # a partner may match on any choice of them
-            part = _prepare(record, source, chosen, None)
+            part = together if len(chosen) == len(uses) else _prepare(record, source, chosen, None)
             counts.append((tuple(use.key_name for use in chosen), part.key_count, part.rejected.total))
-    most = int(np.bincount(together.group_of_row).max()) if len(together.group_of_row) else 0
-    return Survey(source.fingerprint(), together.rows_total, most, tuple(counts))
+            keyed_rows[part.row_of] = True
+            if record.values:
+                _check_rows_per_key(record, source, chosen, part)
+            for group in record.groups:
+                found, _ = group_labels(source, [group.column], part.row_of, part.group_of_row, part.key_count, uses=chosen)
+                labels[group.name] = max(labels[group.name], len(found))
+    values = []
+    for value in record.values:
+        cells = read_values(source, np.flatnonzero(keyed_rows), _value_use(value))
+        values.append((value.name, int(cells.nulls.sum()), cells.clipped))
+    most = int(np.bincount(together.group_of_row).max(initial=0))
+    return Survey(
+        source.fingerprint(), together.rows_total, most, tuple(counts), values=tuple(values), groups=tuple(labels.items())
+    )
 
 
 def read_dataset(
@@ -108,6 +139,8 @@ def read_dataset(
     keys: Sequence[str] | None = None,
     release: Sequence[str] = (),
     rows_per_key: int | None = None,
+    statistics: Sequence[Statistic] = (),
+    groups: Sequence[str] = (),
 ) -> LoadedDataset:
     """Read a dataset for a run.
 
@@ -115,17 +148,29 @@ def read_dataset(
         record: what was registered.
         keys: names of the keys to match on; all by default.
         release: names of the columns to release, in the order of the run; none by default.
-        rows_per_key: an agreement's bound, when it is lower than the registered one.
+        rows_per_key: an agreement's bound on released rows, when it is lower than the registered one.
+        statistics: what an aggregate adds up, in the order of the run; values by their registered names.
+        groups: names of the group columns, in the order of the run.
 
     Raises:
-        UsageError: a key or column is not registered.
-        DataError: the source changed since registration, or the rules for its keys did; or it cannot be read.
+        UsageError: a key, column, value or group is not registered, or a statistic may pass 63 bits.
+        DataError: the source changed since registration, or the rules for its keys did; or it cannot be read; or the group
+            columns together make too many groups.
     """
     chosen = _uses(record, list(keys) if keys is not None else [key.name for key in record.keys])
     by_name = {column.name: column for column in record.release}
+    values = {value.name: value for value in record.values}
+    group_columns = {group.name: group.column for group in record.groups}
     for name in release:
         if name not in by_name:
             raise UsageError("node.column-not-registered", name=name, dataset=record.name, known=", ".join(by_name))
+    for statistic in statistics:
+        if statistic.column is not None and statistic.column not in values:
+            fields = {"name": statistic.column, "dataset": record.name, "known": ", ".join(values)}
+            raise UsageError("node.value-not-registered", **fields)
+    for name in groups:
+        if name not in group_columns:
+            raise UsageError("node.group-not-registered", name=name, dataset=record.name, known=", ".join(group_columns))
     if record.rules != RULES_ID or record.number_metadata != metadata_hash(record.region):
         raise DataError("node.rules-changed", dataset=record.name)
     source = load(record.source, record.columns)
@@ -133,13 +178,21 @@ def read_dataset(
     if version != record.version:
         raise DataError("node.source-changed", dataset=record.name, source=source.name)
     keyed = _prepare(record, source, chosen, None)
+    by_key = (keyed.row_of, keyed.group_of_row, keyed.key_count)
+    labels, group_of_key = group_labels(source, [group_columns[name] for name in groups], *by_key, uses=chosen)
+    vectors = None
+    if statistics:
+        used = dict.fromkeys(statistic.column for statistic in statistics if statistic.column is not None)
+        cells = {name: read_values(source, keyed.row_of, _value_use(values[name])) for name in used}
+        vectors = statistic_vectors(statistics, cells, keyed.group_of_row, keyed.key_count, record.max_rows_per_key)
     if not release:
-        return LoadedDataset(record, keyed, None, None)
+        return LoadedDataset(record, keyed, None, None, labels, group_of_key, vectors)
     bound = min(rows_per_key or record.max_rows_per_key, record.max_rows_per_key)
     released = {column.name: column for column in record.released_columns}
     layout = RowLayout(tuple(released[name] for name in release))
     sources = {name: by_name[name].column for name in release}
-    return LoadedDataset(record, keyed, layout, released_rows(source, keyed, layout, sources, bound))
+    rows = released_rows(source, keyed, layout, sources, bound)
+    return LoadedDataset(record, keyed, layout, rows, labels, group_of_key, vectors)
 
 
 def released_rows(source: Source, keyed: Keyed, layout: RowLayout, sources: dict[str, str], rows_per_key: int) -> ReleasedRows:
@@ -167,6 +220,21 @@ def _uses(record: DatasetRecord, names: Sequence[str]) -> list[KeyUse]:
 
 def _prepare(record: DatasetRecord, source: Source, uses: Sequence[KeyUse], rejects: Path | None) -> Keyed:
     return prepare_keys(source, uses, region=record.region, on_bad=record.on_bad, rejects=rejects)
+
+
+def _value_use(registered: RegisteredValue) -> ValueUse:
+    return ValueUse(registered.value, registered.column, whole=registered.type == "int64", clip=registered.clip)
+
+
+def _check_rows_per_key(record: DatasetRecord, source: Source, uses: Sequence[KeyUse], keyed: Keyed) -> None:
+    sizes = np.bincount(keyed.group_of_row, minlength=keyed.key_count)
+    if sizes.max(initial=0) <= record.max_rows_per_key:
+        return
+    row = int(keyed.row_of[np.flatnonzero(keyed.group_of_row == sizes.argmax())[0]])
+    place = source.place(row)
+    key = masked_key(source.table, uses, row)
+    sizes_told = {"found": int(sizes.max()), "bound": record.max_rows_per_key, "limit": ROWS_PER_KEY_MAX}
+    raise DataError("node.key-rows-many", file=place.file, row=place.row, key=key, **sizes_told)
 
 
 def _check_release(record: DatasetRecord, source: Source) -> None:

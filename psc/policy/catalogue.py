@@ -242,6 +242,8 @@ def _facts(record: DatasetRecord, names: list[str]) -> DatasetFacts:
         version=record.version,
         keys=record.key_columns,
         release=record.released_columns,
+        values=record.value_columns,
+        groups=record.group_columns,
         key_count=record.key_count_of(known),
         max_rows_per_key=record.max_rows_per_key,
     )
@@ -262,13 +264,14 @@ def _entry(stored: StoredAgreement, terms: DatasetTerms, record: DatasetRecord, 
     keys = tuple(key for key in terms.keys if key in record.key_columns)
     granted = {key.name for key in keys}
     elements = terms.elements_per_day
+    rows = min(terms.max_rows_per_key, record.max_rows_per_key)
     return CatalogueEntry(
         dataset=record.name,
         dataset_version=record.version,
         operations=terms.operations,
         keys=keys,
         release=tuple(column for column in terms.release if column in record.released_columns),
-        max_rows_per_key=min(terms.max_rows_per_key, record.max_rows_per_key),
+        max_rows_per_key=rows,
         key_counts=tuple(
             PaddedCount(keys=entry.keys, count=padded_size(entry.count)) for entry in record.counts if granted >= set(entry.keys)
         ),
@@ -283,6 +286,12 @@ def _entry(stored: StoredAgreement, terms: DatasetTerms, record: DatasetRecord, 
         elements_per_day=elements,
         elements_left=None if elements is None else max(0, elements - used.elements),
         outputs=terms.outputs,
+        values=tuple(value for value in terms.values if value in record.value_columns),
+        groups=tuple(group for group in record.group_columns if group.name in {granted.name for granted in terms.groups}),
+        membership=terms.membership,
+        noise=terms.noise,
+        min_group=terms.min_group,
+        rows_bound=record.max_rows_per_key if "aggregate" in terms.operations else rows,
         purpose=agreement.purpose,
         agreement=agreement.id,
         agreement_digest=stored.signed.digest,

@@ -15,12 +15,14 @@ from psc.node.datasets import get_dataset
 from psc.node.fields import check_name
 from psc.node.home import Home
 from psc.node.own import own_card
+from psc.node.records import DatasetRecord
+from psc.node.specs import parse_noise
 from psc.node.trust import partner_named
-from psc.policy.agreement import MIN_INPUT, MIN_RESULT, RUNS_PER_DAY, Agreement, DatasetTerms, Party
+from psc.policy.agreement import MIN_GROUP, MIN_INPUT, MIN_RESULT, RUNS_PER_DAY, Agreement, DatasetTerms, Party
 from psc.policy.agreement_file import SignedAgreement
 from psc.policy.agreements import StoredAgreement, add
 from psc.protocols.padding import padded_size
-from psc.types import OperationName, OutputTo
+from psc.types import GROUPS_MAX, GroupColumn, Membership, Noise, OperationName, OutputTo
 
 __all__ = ["VALID_FOR", "Offer", "propose"]
 
@@ -45,7 +47,13 @@ class Offer:
         min_result: least number of common keys that is told.
         runs_per_day: accepted runs on a UTC day.
         elements_per_day: evaluated elements on a UTC day; None for no bound.
-        outputs: who may learn a result.
+        outputs: who may learn a result; ``responder``, this node alone, goes with aggregates only.
+        values: names of the values that an aggregate may use, each registered; none unless named.
+        groups: names of the columns that an aggregate may group by, each registered; none unless named.
+        membership: what an aggregate may make known of who is in both sets: ``hidden`` from both sides, or ``owner``: this node
+            learns it, sums in the clear and keeps the least group itself.
+        noise: what this node adds to an aggregate, as ``laplace:0.5`` or ``psc.types.Noise``; None for none.
+        min_group: least number of common keys of a group of an aggregate that is told.
     """
 
     dataset: str
@@ -60,6 +68,11 @@ class Offer:
     runs_per_day: int = RUNS_PER_DAY
     elements_per_day: int | None = None
     outputs: Sequence[OutputTo] = ("receiver",)
+    values: Sequence[str] = ()
+    groups: Sequence[str] = ()
+    membership: Sequence[Membership] = ("hidden",)
+    noise: Noise | str | None = None
+    min_group: int = MIN_GROUP
 
 
 def propose(
@@ -113,15 +126,13 @@ def _terms(home: Home, offer: Offer) -> DatasetTerms:
     record = get_dataset(home, offer.dataset)
     keys = {key.name: key for key in record.key_columns}
     released = {column.name: column for column in record.released_columns}
+    values = {value.name: value for value in record.value_columns}
     chosen = list(keys) if offer.keys is None else list(offer.keys)
-    for what, names, registered in (("key", chosen, list(keys)), ("column", offer.release, list(released))):
-        for name in names:
-            if name not in registered:
-                known = ", ".join(registered)
-                raise AgreementError(f"policy.{what}-not-registered", name=name, dataset=record.name, known=known)
-    if offer.release and "match" not in offer.operations:
-        columns, operations = ", ".join(offer.release), ", ".join(offer.operations)
-        raise AgreementError("policy.release-without-match", columns=columns, operations=operations)
+    _check_registered(record, "key", chosen, list(keys))
+    _check_registered(record, "column", offer.release, list(released))
+    _check_registered(record, "value", offer.values, list(values))
+    _check_registered(record, "group", offer.groups, [group.name for group in record.groups])
+    _check_operations(offer)
     bound = record.max_rows_per_key if offer.max_rows_per_key is None else offer.max_rows_per_key
     if bound > record.max_rows_per_key:
         raise AgreementError("policy.rows-above-registered", dataset=record.name, value=bound, registered=record.max_rows_per_key)
@@ -138,11 +149,38 @@ def _terms(home: Home, offer: Offer) -> DatasetTerms:
             runs_per_day=offer.runs_per_day,
             elements_per_day=offer.elements_per_day,
             outputs=tuple(offer.outputs),
+            values=tuple(values[name] for name in offer.values),
+            groups=tuple(GroupColumn(name=name, groups=GROUPS_MAX) for name in offer.groups),
+            membership=tuple(offer.membership),
+            noise=parse_noise(offer.noise) if isinstance(offer.noise, str) else offer.noise,
+            min_group=offer.min_group,
         )
     except ValidationError as error:
         raise _contradiction(error) from None
     # Sets are judged by their padded size, so a bound between two sizes would in truth be the lower of them.
     return terms.model_copy(update={"max_input": padded_size(terms.max_input)})
+
+
+def _check_registered(record: DatasetRecord, what: str, names: Sequence[str], registered: Sequence[str]) -> None:
+    for name in names:
+        if name not in registered:
+            known = ", ".join(registered)
+            raise AgreementError(f"policy.{what}-not-registered", name=name, dataset=record.name, known=known)
+
+
+def _check_operations(offer: Offer) -> None:
+    """Refuse terms that no operation of the offer has a use for: the owner meant another operation."""
+    operations = ", ".join(offer.operations)
+    if offer.release and "match" not in offer.operations:
+        raise AgreementError("policy.release-without-match", columns=", ".join(offer.release), operations=operations)
+    if "aggregate" in offer.operations:
+        return
+    idle = [f"--value {name}" for name in offer.values] + [f"--group {name}" for name in offer.groups]
+    idle += ["--membership owner"] if "owner" in offer.membership else []
+    idle += ["--noise"] if offer.noise is not None else []
+    idle += ["--output-to responder"] if "responder" in offer.outputs else []
+    if idle:
+        raise AgreementError("policy.terms-without-aggregate", terms=", ".join(idle), operations=operations)
 
 
 def _contradiction(error: ValidationError) -> AgreementError:

@@ -113,6 +113,8 @@ class Node:
         *,
         keys: Sequence[str],
         release: Sequence[str] = (),
+        values: Sequence[str] = (),
+        groups: Sequence[str] = (),
         max_rows_per_key: int = 1,
         on_bad: Literal["error", "skip"] = "error",
         rejects: str | os.PathLike[str] | None = None,
@@ -125,7 +127,9 @@ class Node:
             source: a path or URL; it is read again for each run and must not change.
             keys: as ``phone=mobile:phone`` (name, column, kind).
             release: columns that an agreement may release, as ``status:text:16``.
-            max_rows_per_key: rows of one key released at most; a public number.
+            values: columns of numbers that aggregates may use, as ``orders:int64:0..1000`` or ``fee:decimal:2:0..999.99``.
+            groups: columns that aggregates may be grouped by, as ``city``.
+            max_rows_per_key: rows of one key released at most, and with values the most that there may be; a public number.
             on_bad: a bad key cell is an error, or its row is skipped.
             rejects: a file that gets every refused row with its class.
             replace: take the place of a dataset of this name.
@@ -139,6 +143,8 @@ class Node:
             source=source,
             keys=keys,
             release=release,
+            values=values,
+            groups=groups,
             max_rows_per_key=max_rows_per_key,
             on_bad=on_bad,
             rejects=rejects,
@@ -157,7 +163,8 @@ class Node:
 
         Args:
             partner: a pinned partner's name.
-            *offers: ``psc.Offer("parcels", ["match", "count"], release=["status"])``, one a dataset.
+            *offers: ``psc.Offer("parcels", ["match", "count"], release=["status"])``, one a dataset; for aggregates
+                ``psc.Offer("parcels", ["aggregate"], values=["fee"], groups=["city"], noise="laplace:0.5")``.
             purpose: the purposes that runs may name.
             valid_from: first moment in force; now by default.
             valid_until: last moment; a year later by default.

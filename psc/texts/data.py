@@ -296,8 +296,8 @@ _VALUES: dict[str, Text] = {
     "data.value-not-number": Text(
         "{file}: column {column}, row {row} is no number ({count} such {count:?cell|cells}).",
         "{file}：列 {column} 第 {row} 行不是数字（共 {count} 个这样的单元格）。",
-        "Write digits with a point, as in -1234.50, without currency signs or separators of thousands; leave cells without a value "
-        "empty.",
+        "Write digits with a point, as in -1234.50, without currency signs or separators of thousands; leave cells without a "
+        "value empty.",
         "请写成带小数点的数字，例如 -1234.50，不带货币符号或千位分隔符；没有值的单元格请留空。",
     ),
     "data.value-not-whole": Text(
@@ -320,7 +320,7 @@ _VALUES: dict[str, Text] = {
         "请声明更大的范围，或在声明末尾加 :clip：超出的值按范围端点计算。",
     ),
     "data.weights-too-large": Text(
-        "{file}: column {column} holds numbers so large that their sums over {rows} {rows:?row|rows} of one key may pass 63 bits.",
+        "{file}: column {column} has numbers so large that the sum over {rows} {rows:?row|rows} of one key may pass 63 bits.",
         "{file}：列 {column} 的数值过大，单个键 {rows} 行之和可能超过 63 位。",
         "Use fewer decimals, or a larger unit.",
         "请减少小数位数，或改用更大的单位。",
@@ -330,12 +330,6 @@ _VALUES: dict[str, Text] = {
         "{column} 的 {kind} 在单个客户最多 {rows} 行时可能超过 63 位。",
         "The owner of the data registers the value with a smaller range or fewer decimals, or fewer rows per key.",
         "请数据所有方以更小的范围、更少的小数位数或更少的每键行数登记该数值列。",
-    ),
-    "data.key-rows-many": Text(
-        "{file}: the key {key:|–} (row {row}) has {found} rows, more than the {bound} that were declared.",
-        "{file}：键 {key:|–}（第 {row} 行）有 {found} 行，超过声明的 {bound} 行。",
-        "Values are added up over all rows of a key: register with --max-rows-per-key {found}, or with fewer rows a key.",
-        "数值会对键的全部行求和：请以 --max-rows-per-key {found} 登记，或减少每键的行数。",
     ),
 }
 
@@ -377,8 +371,8 @@ _GROUPS: dict[str, Text] = {
         "请使用简短的分组名称（一个汉字占 3 字节）。",
     ),
     "data.group-not-one": Text(
-        "{file}: column {column} puts the key {key:|of the row} into two groups, at row {row} ({count} such {count:?key|keys}).",
-        "{file}：列 {column} 在第 {row} 行把键 {key:|（该行）} 归入两个分组（共 {count} 个这样的键）。",
+        "{file}: column {column} puts one key ({key:|–}) into two groups, at row {row} ({count} such {count:?key|keys}).",
+        "{file}：列 {column} 在第 {row} 行把同一个键（{key:|–}）归入两个分组（共 {count} 个这样的键）。",
         "A customer is in one group: choose one label a key, for instance that of its last row, or match on more keys.",
         "每个客户只能属于一个分组：请为每个键选定一个标签（例如最后一行的），或使用更多的键。",
     ),

@@ -287,7 +287,8 @@ _DATASETS: dict[str, Text] = {
         "{option} {spec!r} 的格式应为 {form}。",
         "For instance --key phone=mobile:phone, --release status:text:16, --release fee:int64, --value fee:decimal:2:0..999.99, "
         "--group city.",
-        "例如 --key phone=mobile:phone、--release status:text:16、--release fee:int64、--value fee:decimal:2:0..999.99、--group city。",
+        "例如 --key phone=mobile:phone、--release status:text:16、--release fee:int64、"
+        "--value fee:decimal:2:0..999.99、--group city。",
     ),
     "node.spec-scale": Text(
         "--value {spec!r} needs a number of decimals, 0 to {limit}.",
@@ -308,7 +309,7 @@ _DATASETS: dict[str, Text] = {
         "请先写较小的一端；并缩小范围或减少小数位数。",
     ),
     "node.spec-noise": Text(
-        "{spec!r} is no noise MECHANISM:BUDGET; mechanisms: {mechanisms}; the budget is 0.001 to 1000 with at most three decimals.",
+        "{spec!r} is no noise MECHANISM:BUDGET; mechanisms: {mechanisms}; budget: 0.001 to 1000 with at most three decimals.",
         "{spec!r} 不是 机制:预算 形式的噪声；机制：{mechanisms}；预算为 0.001 至 1000，最多三位小数。",
         "For instance laplace:0.5 (epsilon of a run), gaussian:0.05 (rho of a run).",
         "例如 laplace:0.5（每次运行的 ε）、gaussian:0.05（每次运行的 ρ）。",
@@ -396,6 +397,13 @@ _DATASETS: dict[str, Text] = {
         "数据集 {dataset} 没有可提供的列 {name}；已登记：{known:|尚无}。",
         "Choose a registered column; psc dataset show {dataset} lists them.",
         "请选用已登记的列；见 psc dataset show {dataset}。",
+    ),
+    "node.key-rows-many": Text(
+        "{file}: one key ({key:|–}, row {row}) has {found} rows, more than the {bound} that were declared.",
+        "{file}：键（{key:|–}，第 {row} 行）有 {found} 行，超过声明的 {bound} 行。",
+        "Values are added up over all rows of a key: register with --max-rows-per-key {found} ({limit} at most), or add up rows "
+        "of a key before.",
+        "数值会对键的全部行求和：请以 --max-rows-per-key {found}（最大 {limit}）登记，或事先合并同一键的行。",
     ),
     "node.source-changed": Text(
         "The source {source} of the dataset {dataset} changed since it was registered.",
