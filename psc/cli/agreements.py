@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from psc.cli.base import Cli, command, group, say
-from psc.cli.options import OutputTo, comma_list
+from psc.cli.options import comma_list
 from psc.cli.setup import check_new_file, write_text
 from psc.cli.show import facts, label, lines, listing, number_text, wraps
 from psc.errors import UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from psc.node.home import Home
     from psc.policy.agreement import DatasetTerms
     from psc.policy.agreements import StoredAgreement
-    from psc.types import OperationName
+    from psc.types import Membership, Noise, OperationName, OutputTo
 
 __all__ = ["register"]
 
@@ -38,11 +38,24 @@ FileOption = Annotated[
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help=say("Replace the file if it exists", "若文件已存在则覆盖"))]
 
-_ALLOW = say("Operations to allow: match,count", "允许的操作：match,count")
+_ALLOW = say("Operations to allow: match,count,aggregate", "允许的操作：match,count,aggregate")
 _PURPOSE = say("A purpose code that runs must name, such as delivery-reconciliation", "运行须声明的用途代码")
 _RELEASE = say("Columns that a match may release, with commas", "匹配可提供的列，用逗号分隔")
 _KEYS = say("Keys to match on [all registered]", "可用于匹配的键 [全部已登记]")
-_OUTPUT_TO = say("Who may learn a result: receiver, or both", "谁可获得结果：receiver 或 both")
+_OUTPUT_TO = say(
+    "Who may learn a result: receiver (the asking side), responder (this side alone; aggregates), both [receiver]",
+    "谁可获得结果：receiver（请求方）、responder（仅本方；限汇总）、both [receiver]",
+)
+_VALUES = say("Values that an aggregate may use, with commas [none]", "汇总可使用的数值列，用逗号分隔 [无]")
+_GROUPS = say("Columns that an aggregate may group by, with commas [none]", "汇总可使用的分组列，用逗号分隔 [无]")
+_MEMBERSHIP = say(
+    "Who may know which customers both have: hidden (nobody), or owner (this side, which sums in the clear) beside it [hidden]",
+    "谁可得知共同客户：hidden（双方均不知），或另加 owner（本方得知并以明文求和）[hidden]",
+)
+_NOISE = say(
+    "Noise that this side adds to an aggregate: laplace:EPSILON or gaussian:RHO, of a run, such as laplace:0.5 [none]",
+    "本方加入汇总的噪声：laplace:ε 或 gaussian:ρ（每次运行），例如 laplace:0.5 [无]",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +84,11 @@ def propose(
     purpose: Annotated[list[str], typer.Option(metavar="CODE", help=_PURPOSE)],
     release: Annotated[list[str] | None, typer.Option(metavar="COLUMNS", help=_RELEASE)] = None,
     key: Annotated[list[str] | None, typer.Option(metavar="KEYS", help=_KEYS)] = None,
-    output_to: Annotated[OutputTo, typer.Option(help=_OUTPUT_TO)] = OutputTo.receiver,
+    value: Annotated[list[str] | None, typer.Option(metavar="VALUES", help=_VALUES)] = None,
+    group_column: Annotated[list[str] | None, typer.Option("--group", metavar="COLUMNS", help=_GROUPS)] = None,
+    membership: Annotated[list[str] | None, typer.Option(metavar="HOW", help=_MEMBERSHIP)] = None,
+    noise: Annotated[str | None, typer.Option(metavar="MECHANISM:BUDGET", help=_NOISE)] = None,
+    output_to: Annotated[list[str] | None, typer.Option(metavar="WHO", help=_OUTPUT_TO)] = None,
     max_rows_per_key: Annotated[
         int | None, typer.Option(metavar="N", help=say("Rows of one key released at most", "每个键最多提供的行数"))
     ] = None,
@@ -87,6 +104,10 @@ def propose(
     ] = None,
     min_result: Annotated[
         int | None, typer.Option(metavar="N", help=say("Least common keys that are told [20]", "可告知的最少共同键数 [20]"))
+    ] = None,
+    min_group: Annotated[
+        int | None,
+        typer.Option(metavar="N", help=say("Least common keys of a group that is told [20]", "可告知的分组的最少共同键数 [20]")),
     ] = None,
     runs_per_day: Annotated[
         int | None, typer.Option(metavar="N", help=say("Runs on a UTC day [10]", "每 UTC 日运行次数 [10]"))
@@ -117,10 +138,11 @@ def propose(
     until = parse_moment(valid_until, end_of_day=True) if valid_until else None
     if until is not None and until <= now():
         raise UsageError("cli.until-past", until=valid_until)
-    bounds = {
+    bounds: dict[str, Any] = {
         "min_input": min_input,
         "max_input": max_input,
         "min_result": min_result,
+        "min_group": min_group,
         "runs_per_day": runs_per_day,
         "elements_per_day": elements_per_day,
     }
@@ -130,7 +152,11 @@ def propose(
         release=comma_list(release or ()),
         keys=comma_list(key) if key else None,
         max_rows_per_key=max_rows_per_key,
-        outputs=("receiver", "both") if output_to is OutputTo.both else ("receiver",),
+        outputs=_outputs(output_to or ()),
+        values=comma_list(value or ()),
+        groups=comma_list(group_column or ()),
+        membership=_memberships(membership or ()),
+        noise=noise,
         **{name: bound for name, bound in bounds.items() if bound is not None},
     )
     with cli.home() as home:
@@ -263,17 +289,48 @@ def _shown(stored: StoredAgreement, output: Path | None) -> list[RenderableType]
 def _terms(terms: DatasetTerms) -> list[tuple[str, RenderableType]]:
     released = ", ".join(f"{column.name}:{column.type}:{column.width_bytes}" for column in terms.release) or "–"
     elements = label("no-bound") if terms.elements_per_day is None else number_text(terms.elements_per_day)
+    outputs = [output for output in terms.outputs if output != "receiver" or "both" not in terms.outputs]
     return [
         (label("operations"), ", ".join(terms.operations)),
         (label("key-columns"), ", ".join(f"{key.name}:{key.kind}" for key in terms.keys)),
         (label("releasable"), released),
         (label("rows-per-key"), number_text(terms.max_rows_per_key)),
-        (label("output-to"), label("output-both") if "both" in terms.outputs else label("output-receiver")),
+        (label("output-to"), lines(label(f"output-{output}") for output in outputs)),
+        *(_aggregate_terms(terms) if "aggregate" in terms.operations else ()),
         (label("input-keys"), f"{number_text(terms.min_input)} – {number_text(terms.max_input)}"),
         (label("least-result"), number_text(terms.min_result)),
         (label("runs-per-day"), number_text(terms.runs_per_day)),
         (label("elements-per-day"), elements),
     ]
+
+
+def _aggregate_terms(terms: DatasetTerms) -> list[tuple[str, RenderableType]]:
+    from psc.types import scaled_text
+
+    values = [
+        label(
+            "value-granted",
+            name=value.name,
+            low=scaled_text(value.low, value.scale),
+            high=scaled_text(value.high, value.scale),
+            scale=value.scale,
+        )
+        for value in terms.values
+    ]
+    return [
+        (label("terms-values"), lines(values) if values else "–"),
+        (label("terms-groups"), ", ".join(group.name for group in terms.groups) or "–"),
+        (label("terms-membership"), lines(label(f"terms-membership-{one}") for one in terms.membership)),
+        (label("terms-noise"), _noise_text(terms.noise)),
+        (label("terms-least-group"), number_text(terms.min_group)),
+    ]
+
+
+def _noise_text(noise: Noise | None) -> str:
+    if noise is None:
+        return label("terms-noise-none")
+    budget = str(noise).partition(":")[2]
+    return label("terms-noise-added", noise=label(f"terms-noise-{noise.mechanism}", budget=budget))
 
 
 def _state(stored: StoredAgreement) -> str:
@@ -308,6 +365,32 @@ def _operations(allow: Sequence[str]) -> tuple[OperationName, ...]:
         if operation not in known:
             raise UsageError("cli.operation-unknown", operation=operation, known=", ".join(known))
     return cast("tuple[OperationName, ...]", chosen)
+
+
+def _outputs(texts: Sequence[str]) -> tuple[OutputTo, ...]:
+    """Return who may learn a result; who grants it to both grants it to the asking side."""
+    from psc.types import OutputTo
+
+    known: tuple[OutputTo, ...] = get_args(OutputTo)
+    chosen = _chosen("--output-to", texts, known) or ("receiver",)
+    return tuple(one for one in known if one in chosen or (one == "receiver" and "both" in chosen))
+
+
+def _memberships(texts: Sequence[str]) -> tuple[Membership, ...]:
+    """Return who may know the shared customers; where the owner may, hiding them is allowed all the same."""
+    from psc.types import Membership
+
+    known: tuple[Membership, ...] = get_args(Membership)
+    chosen = _chosen("--membership", texts, known)
+    return tuple(one for one in known if one in chosen or one == "hidden")
+
+
+def _chosen(option: str, texts: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    chosen = comma_list(texts)
+    for one in chosen:
+        if one not in known:
+            raise UsageError("cli.choice-unknown", option=option, value=one, known=", ".join(known))
+    return chosen
 
 
 def _full_id(home: Home, start: str) -> str:

@@ -34,6 +34,26 @@ KeyOption = Annotated[
 _RELEASE = say(
     "A column that an agreement may release; text needs its width in bytes", "授权协议可以提供的列；text 须写明字节宽度"
 )
+ValueOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--value",
+        metavar="NAME[=COLUMN]:TYPE:LOW..HIGH",
+        help=say(
+            "A column of numbers for aggregates: int64:0..1000, or decimal:2:0..999.99 with decimals; :clip at the end counts "
+            "values outside as the end of the range",
+            "用于汇总的数值列：int64:0..1000，或带小数位数的 decimal:2:0..999.99；末尾加 :clip 时超出的值按范围端点计算",
+        ),
+    ),
+]
+GroupOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group",
+        metavar="NAME[=COLUMN]",
+        help=say("A column that may group aggregates; one label for each key", "可用于分组汇总的列；每个键只有一个标签"),
+    ),
+]
 _ROWS = say("Rows of one key that are released at most (a public number)", "每个键最多提供的行数（公开数字）")
 _ON_BAD = say("What a bad key cell does: error stops, skip leaves its row out", "遇到不合格键单元格：error 停止，skip 略过该行")
 _REJECTS = say(
@@ -66,18 +86,22 @@ def check(
             metavar="CC", help=say("Region of numbers without country code [the home's, else CN]", "无国家码号码所属地区")
         ),
     ] = None,
+    value: ValueOption = None,
+    group_column: GroupOption = None,
 ) -> None:
-    """Report on key cells; needs no node."""
+    """Report on key cells, values and groups; needs no node."""
     from psc.data.check import check_keys
     from psc.data.table import load
     from psc.node.home import STORE_FILE
-    from psc.node.specs import parse_key
+    from psc.node.specs import parse_group, parse_key, parse_value
 
     if region is None and (cli.path / STORE_FILE).is_file():
         with cli.home() as home:
             region = home.settings.region
     uses = [parse_key(spec) for spec in key]
-    report = check_keys(load(file, list(dict.fromkeys(use.column for use in uses))), uses, region=region or "CN")
+    values, groups = [parse_value(spec) for spec in value or ()], [parse_group(spec) for spec in group_column or ()]
+    columns = dict.fromkeys([use.column for use in uses] + [use.column for use in values] + [use.column for use in groups])
+    report = check_keys(load(file, list(columns)), uses, region=region or "CN", values=values, groups=groups)
     cli.answer(report.to_dict(), *_report(report))
 
 
@@ -90,6 +114,8 @@ def add(
     ],
     key: KeyOption,
     release: Annotated[list[str] | None, typer.Option(metavar="NAME[=COLUMN]:TYPE[:WIDTH]", help=_RELEASE)] = None,
+    value: ValueOption = None,
+    group_column: GroupOption = None,
     max_rows_per_key: Annotated[int, typer.Option(metavar="N", help=_ROWS)] = 1,
     on_bad: Annotated[OnBad, typer.Option(help=_ON_BAD)] = OnBad.error,
     rejects: Annotated[Path | None, typer.Option(metavar="FILE", help=_REJECTS)] = None,
@@ -107,6 +133,8 @@ def add(
             source=source,
             keys=key,
             release=release or (),
+            values=value or (),
+            groups=group_column or (),
             max_rows_per_key=max_rows_per_key,
             on_bad=on_bad.value,
             rejects=rejects,
@@ -192,6 +220,25 @@ def _report(report: CheckReport) -> list[RenderableType]:
         (label("keys-repeated"), number_text(report.keys_repeated)),
         (label("rows-per-key"), _spread(report)),
     ]
+    for value in report.values:
+        span = label("check-value", numbers=number_text(value.numbers), nulls=number_text(value.nulls))
+        if value.least is not None:
+            span += label("check-value-span", least=value.least, greatest=value.greatest)
+        if value.outside:
+            span += label("check-value-outside", count=number_text(value.outside), range=value.range)
+        if value.bad:
+            span += label(
+                "check-value-bad",
+                not_numbers=number_text(value.not_numbers),
+                not_whole=number_text(value.not_whole),
+                imprecise=number_text(value.imprecise),
+            )
+        rows.append((label("value-named", name=value.name), span))
+    for found in report.groups:
+        said = label("check-group", groups=number_text(found.groups))
+        if found.nulls or found.keys_in_two:
+            said += label("check-group-bad", nulls=number_text(found.nulls), keys=number_text(found.keys_in_two))
+        rows.append((label("group-named", name=found.name), said))
     shown: list[RenderableType] = [facts(rows)]
     if rejected:
         shown += ["", rejected_table(report.rejected)]
@@ -224,6 +271,8 @@ def _facts(record: DatasetRecord) -> list[tuple[str, RenderableType]]:
         (label("keys"), number_text(record.key_count)),
         (label("key-columns"), _keys(record)),
         (label("releasable"), ", ".join(_column(c.name, c.column, f"{c.type}:{c.width_bytes}") for c in record.release) or "–"),
+        (label("terms-values"), lines(_values(record)) if record.values else "–"),
+        (label("terms-groups"), lines(_groups(record)) if record.groups else "–"),
     ]
     most = label("rows-per-key-bound", bound=record.max_rows_per_key, most=number_text(record.most_rows_per_key))
     return [
@@ -239,6 +288,27 @@ def _cut_warning(record: DatasetRecord) -> list[RenderableType]:
     if not record.release or record.most_rows_per_key <= record.max_rows_per_key:
         return []
     return [wraps(label("rows-will-be-cut", bound=record.max_rows_per_key, most=record.most_rows_per_key))]
+
+
+def _values(record: DatasetRecord) -> list[str]:
+    """Return a line a value: its declaration, and what registration counted."""
+    shown = []
+    for value, counted in zip(record.values, record.value_counts):
+        scale = f":{value.scale}" if value.type == "decimal" else ""
+        span = str(value.value).rpartition(":")[2]
+        declared = _column(value.name, value.column, f"{value.type}{scale}:{span}{':clip' if value.clip else ''}")
+        nulls = label("value-nulls", count=number_text(counted.nulls)) if counted.nulls else ""
+        clipped = label("value-clipped", count=number_text(counted.clipped)) if counted.clipped else ""
+        shown.append(declared + nulls + clipped)
+    return shown
+
+
+def _groups(record: DatasetRecord) -> list[str]:
+    columns = {group.name: group.column for group in record.groups}
+    return [
+        _column(group.name, columns[group.name]) + label("group-labels", count=number_text(group.groups))
+        for group in record.group_columns
+    ]
 
 
 def _keys(record: DatasetRecord) -> str:

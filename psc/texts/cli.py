@@ -2,6 +2,7 @@
 
 from psc.texts._text import Text
 from psc.texts.cli_labels import LABELS
+from psc.texts.cli_terms_labels import TERMS_LABELS
 
 _ERRORS: dict[str, Text] = {
     "cli.usage": Text("{problem}", "命令有误：{problem}", "See: {command}", "请参阅：{command}"),
@@ -64,14 +65,74 @@ _ERRORS: dict[str, Text] = {
     "cli.operation-unknown": Text(
         "There is no operation {operation}; known: {known}.",
         "没有操作 {operation}；已知：{known}。",
-        "For instance --allow match,count.",
-        "例如 --allow match,count。",
+        "For instance --allow match,count,aggregate.",
+        "例如 --allow match,count,aggregate。",
+    ),
+    "cli.choice-unknown": Text(
+        "{option} {value!r} is none of {known}.",
+        "{option} {value!r} 不在可选项之内：{known}。",
+        "Choose one or more of them, with commas.",
+        "请从中选择一个或多个，用逗号分隔。",
+    ),
+    "cli.select-function": Text(
+        "--select {value!r} names no output that there is; known: {known}.",
+        "--select {value!r} 不是已有的输出；已知：{known}。",
+        "Write each output with a --select of its own: --select count --select sum:COLUMN --select histogram:COLUMN:0,10,50",
+        "每个输出单独写一个 --select：--select count --select sum:列 --select histogram:列:0,10,50",
+    ),
+    "cli.select-column": Text(
+        "--select {value!r} names no column of the partner.",
+        "--select {value!r} 未指定对方的列。",
+        "Write it as {form}",
+        "请写成 {form}",
+    ),
+    "cli.select-per": Text(
+        "--select {value!r} ends with {part!r}, which is neither row nor customer.",
+        "--select {value!r} 以 {part!r} 结尾，应为 row 或 customer。",
+        "Write it as {form}",
+        "请写成 {form}",
+    ),
+    "cli.select-part": Text(
+        "--select {value!r} has a part too many: {part!r}.",
+        "--select {value!r} 多出一部分：{part!r}。",
+        "Write it as {form}",
+        "请写成 {form}",
+    ),
+    "cli.select-edges": Text(
+        "--select {value!r} has no edges: two or more numbers with commas, each greater than the one before.",
+        "--select {value!r} 缺少分段边界：须为两个或更多以逗号分隔、逐个增大的数。",
+        "For instance: --select histogram:{column}:0,10,50,100",
+        "例如：--select histogram:{column}:0,10,50,100",
+    ),
+    "cli.select-weight": Text(
+        "--select {value!r} does not name an own column and a column of the partner.",
+        "--select {value!r} 未写明本方的列和对方的列。",
+        "Write it as {form}; for instance --select 'weighted_sum:rate*fee:2', in quotes, for a shell reads the *.",
+        "请写成 {form}；例如 --select 'weighted_sum:rate*fee:2'，须加引号，因为 shell 会解释 *。",
+    ),
+    "cli.select-scale": Text(
+        "--select {value!r}: {part!r} is no number of decimals from 0 to 9.",
+        "--select {value!r}：{part!r} 不是 0 到 9 的小数位数。",
+        "For instance --select 'weighted_sum:rate*fee:2' for weights with two decimals.",
+        "例如 --select 'weighted_sum:rate*fee:2' 表示权重有两位小数。",
+    ),
+    "cli.group-side": Text(
+        "--group-by {value!r}: what stands before the colon is neither own nor theirs.",
+        "--group-by {value!r}：冒号前应为 own 或 theirs。",
+        "Write --group-by {name}, own:{name} for a column of the own table, or theirs:{name} for a group of the partner.",
+        "请写 --group-by {name}；own:{name} 表示本方表格的列，theirs:{name} 表示对方的分组。",
     ),
     "cli.output-twice": Text(
         "--output and --rejects both name {file}.",
         "--output 与 --rejects 都指定了 {file}。",
         "Name two files.",
         "请指定两个文件。",
+    ),
+    "cli.output-at-partner": Text(
+        "--output-to responder gives the result to {partner} alone: there is nothing to write here.",
+        "--output-to responder 仅将结果交给 {partner}：本方没有可写出的内容。",
+        "Leave --output out, or let the result go to receiver or both.",
+        "请去掉 --output，或将结果归属改为 receiver 或 both。",
     ),
     "cli.export-what": Text(
         "Nothing to export was named.",
@@ -258,5 +319,5 @@ TEXTS: dict[str, Text] = {
     **_ERRORS,
     **_DOCTOR,
     **_SENTENCES,
-    **{f"cli.{name}": Text(en, zh) for name, (en, zh) in LABELS.items()},
+    **{f"cli.{name}": Text(en, zh) for name, (en, zh) in (LABELS | TERMS_LABELS).items()},
 }
