@@ -20,7 +20,7 @@ from psc.texts._visible import Lines, is_plain, json_escaped, visible
 
 __all__ = ["Lines", "Text", "all_texts", "fill", "is_plain", "json_escaped", "language", "lookup", "render", "visible"]
 
-_AREAS = ("crypto", "data", "session", "transport", "node", "policy", "operations", "cli")
+_AREAS = ("crypto", "engines", "data", "session", "transport", "node", "policy", "operations", "cli")
 _texts: dict[str, Text] = {}
 
 
