@@ -261,6 +261,7 @@ def sender(
     check_fits(items, params.sender_size)
     check_labels(labels, params.sender_groups)
     check_input(values.shape == (len(items), len(params.statistics)), "values")
+    check_input(len(params.weight_bounds) in (0, params.weight_columns), "bounds of weights")
     check_input(groups.shape == (len(items),) and _within(groups, params.sender_groups), "groups")
     matched = yield from dh_psi.receiver(items, params.matching, rng)
     opened = matched.rows

@@ -180,6 +180,19 @@ def test_sums_are_exact_up_to_64_bits_and_refused_beyond() -> None:
         assert caught.value.code == "session.sum-too-large"
 
 
+def test_weights_are_held_to_the_bounds_that_noise_is_scaled_to() -> None:
+    case = made_up(40, 40, 30, statistics=3, seed=4)
+    rng = random.Random(4)
+    case.weights = {item: [rng.randint(-20, 20), rng.randint(-20, 20)] for item in case.receiver[0]}
+    got, _ = owner_sums(case, statistics=(0, 1, None), columns=2, weight_bounds=(7, 0))
+    common = [item for item in case.receiver[0] if item in case.values]
+    assert any(abs(case.weights[item][0]) > 7 for item in common)
+    clipped = sum(max(-7, min(7, case.weights[item][0])) * case.values[item][0] for item in common)
+    assert got is not None
+    assert got.sums is not None
+    assert got.sums.tolist() == [[[clipped, 0, sum(case.values[item][2] for item in common)]]]
+
+
 # --- hostile peers and own inputs ----------------------------------------------------------------------------------------
 
 
@@ -196,15 +209,7 @@ def _lie(group: int, weight: int) -> None:
     values, names = np.concatenate(case.vectors()), (b"x", b"y")
     run_pair(
         dh_psi.sender(Items.from_list(mine), sealed, params.matching, Rng.system()),
-        owner_sum.sender(
-            Items.from_list(theirs),
-            np.zeros(30, np.int64),
-            values,
-            names,
-            replace(params, output="responder"),
-            Rng.system(),
-            keep,
-        ),
+        owner_sum.sender(Items.from_list(theirs), groups, values, names, params, Rng.system(), keep),
     )
 
 
@@ -294,6 +299,7 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_moves() -> None:
         owner_sum.sender(items, groups + 1, values, names, params, rng, keep),
         owner_sum.sender(items, groups, values[1:], names, params, rng, keep),
         owner_sum.sender(items, groups, values, names[1:], params, rng, keep),
+        owner_sum.sender(items, groups, values, names, replace(params, weight_bounds=(1,)), rng, keep),
     ]
     for script in wrong:
         with pytest.raises(LocalProtocolError):
