@@ -402,7 +402,7 @@ def _numbered(count: int) -> Labels:
 
 def _dh_sum_params(shape: RunShape, context: bytes) -> dh_sum.Params:
     terms = shape.terms
-    theirs = shape.responder_blocks or (shape.sizes[1],)
+    theirs = shape.responder_blocks or _even(shape.sizes[1], terms.their_groups)  # of the plan only the number is known
     return dh_sum.Params(
         context,
         terms.blocks,
@@ -412,6 +412,10 @@ def _dh_sum_params(shape: RunShape, context: bytes) -> dh_sum.Params:
         shape.output_to,
         *_minima(shape),
     )
+
+
+def _even(size: int, groups: int) -> tuple[int, ...]:
+    return tuple(size * (at + 1) // groups - size * at // groups for at in range(groups))
 
 
 def _minima(shape: RunShape) -> tuple[int, int]:
