@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from psc.cli.aggregates import answer_rows, asked_text, float_decimals, groups_shown, plan_rows, protocol_reasons
 from psc.cli.show import bullets, bytes_text, facts, label, lines, number_text, preview, seconds_text, wraps
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from psc.operations.leakage import Leakage
     from psc.operations.plan import Plan
-    from psc.operations.results import CountResult, MatchResult, RunStats
+    from psc.operations.results import Result, RunStats
     from psc.types import KeyKind
 
 __all__ = ["kinds_of_columns", "learned", "plan_shown", "refused_own_side", "result_shown"]
@@ -24,6 +25,8 @@ _PREVIEW_ROWS = 10
 
 def plan_shown(plan: Plan, own_name: str) -> list[RenderableType]:
     """Return a plan as it is shown before anything moves."""
+    from psc.operations.requests import Aggregate
+
     request = plan.request
     rows: list[tuple[str, RenderableType]] = [
         (label("what"), f"{request.OPERATION} {plan.partner}/{plan.dataset}"),
@@ -32,15 +35,22 @@ def plan_shown(plan: Plan, own_name: str) -> list[RenderableType]:
     ]
     if plan.refusal is not None or plan.leakage is None or plan.estimate is None:
         rule = "–" if plan.refusal is None else plan.refusal.rule.value
+        if isinstance(request, Aggregate):
+            rows.append((label("computed"), asked_text(request)))
         return [facts([*rows, (label("own-side"), refused_own_side(plan)), (label("refused-by"), rule)], title=label("plan"))]
     estimate = plan.estimate
     left_out = sum(plan.rejected.values())
     released = ", ".join(f"{column.name} ({column.type}, {column.width_bytes} B)" for column in plan.released)
+    special = (
+        plan_rows(plan, request)
+        if isinstance(request, Aggregate)
+        else [(label("released"), label("plan-released", columns=released, rows=plan.rows_per_key) if released else "–")]
+    )
     rows += [
-        (label("protocol"), f"{plan.protocol} · {label('model', model=plan.model)}"),
+        (label("protocol"), lines([f"{plan.protocol} · {label('model', model=plan.model)}", *protocol_reasons(plan)])),
         (label("own-side"), _own_side(plan, left_out)),
         (label("partner-side"), label("plan-partner", size=number_text(plan.partner_size))),
-        (label("released"), label("plan-released", columns=released, rows=plan.rows_per_key) if released else "–"),
+        *special,
         (label("least-result"), label("plan-least", least=number_text(plan.minimum_result))),
         (label("moves"), label("moved-text", sent=bytes_text(estimate.bytes_sent), received=bytes_text(estimate.bytes_received))),
         (label("time"), label("about", time=seconds_text(estimate.seconds))),
@@ -63,7 +73,7 @@ def learned(leakage: Leakage, names: Mapping[str, str], *, future: bool) -> list
 
 
 def result_shown(
-    result: MatchResult | CountResult,
+    result: Result,
     plan: Plan,
     *,
     own_name: str,
@@ -81,6 +91,9 @@ def result_shown(
         columns: the columns of a preview.
         table: the masked rows of a match, for the preview; None shows none.
     """
+    from psc.operations.requests import Aggregate
+    from psc.operations.results import AggregateResult
+
     stats = result.stats
     rows = [*_answer_rows(result, plan), *_cost_rows(stats), (label("run"), result.run_id)]
     if output is not None:
@@ -91,6 +104,9 @@ def result_shown(
         shown += ["", _first_rows(table, columns)]
         if output is None:
             shown.append(wraps(label("output-hint")))
+    if isinstance(result, AggregateResult) and isinstance(plan.request, Aggregate) and result.table is not None:
+        decimals = float_decimals(plan.request, plan.shape.terms) if plan.shape is not None else None
+        shown += ["", *groups_shown(result.table, decimals)]
     return [*shown, *learned(result.leakage, {"initiator": own_name, "responder": plan.partner}, future=False)]
 
 
@@ -127,9 +143,11 @@ def _counts(entries: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in entries)
 
 
-def _answer_rows(result: MatchResult | CountResult, plan: Plan) -> list[tuple[str, RenderableType]]:
-    from psc.operations.results import CountResult
+def _answer_rows(result: Result, plan: Plan) -> list[tuple[str, RenderableType]]:
+    from psc.operations.results import AggregateResult, CountResult
 
+    if isinstance(result, AggregateResult):
+        return [*answer_rows(result, plan.partner), *_left_out_rows(plan)]
     if isinstance(result, CountResult):
         common = label("of-own-keys", part=number_text(result.count), whole=number_text(plan.own_keys))
         return [(label("common-keys"), common), *_left_out_rows(plan)]

@@ -1,4 +1,4 @@
-"""``psc match`` and ``psc count``: plan, show, run, write."""
+"""``psc match``, ``psc count`` and ``psc aggregate``: plan, show, run, write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from psc.cli.base import Cli, command, say
-from psc.cli.options import OnBad, OutputTo, parse_on, parse_target, parse_want
+from psc.cli.options import (
+    AggregateOutputTo,
+    OnBad,
+    OutputTo,
+    WhoMatches,
+    parse_group_by,
+    parse_on,
+    parse_select,
+    parse_target,
+    parse_want,
+)
 from psc.cli.plans import kinds_of_columns, plan_shown, refused_own_side, result_shown
 from psc.cli.progress import busy, watched
 from psc.cli.setup import check_new_file
@@ -23,7 +33,7 @@ if TYPE_CHECKING:
 
     from psc.operations.plan import Plan
     from psc.operations.requests import Request
-    from psc.operations.results import MatchResult, Result
+    from psc.operations.results import Result
     from psc.sdk.node import Node
     from psc.sdk.partner import Partner
 
@@ -79,6 +89,25 @@ DryRunOption = Annotated[
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help=say("Replace files that exist", "覆盖已存在的文件"))]
 
+_SELECT = say(
+    "What to compute, each with its own --select: count, rows, sum:COLUMN, mean:COLUMN, var:COLUMN, std:COLUMN, "
+    "histogram:COLUMN:0,10,50, 'weighted_sum:OWN*COLUMN'; :customer at the end takes each customer's total as one value",
+    "计算内容，每项一个 --select：count、rows、sum:列、mean:列、var:列、std:列、histogram:列:0,10,50、"
+    "'weighted_sum:本方列*列'；末尾加 :customer 表示以每位客户的合计为一个值",
+)
+_GROUP_BY = say(
+    "A group of the partner or an own column; own:NAME and theirs:NAME say which",
+    "对方的分组或本方的列；own: 与 theirs: 指明哪一方",
+)
+_MEMBERSHIP = say(
+    "hidden, or owner: the partner may learn which of its customers match, and adds up in the clear",
+    "hidden 隐藏；owner 对方可得知其哪些客户匹配，并以明文相加",
+)
+_AGGREGATE_TO = say(
+    "Who learns the result: receiver (this side), responder (the partner alone), or both",
+    "谁获得结果：receiver（本方）、responder（仅对方）或 both",
+)
+
 _EXAMPLE = "psc {operation} courier/parcels --input orders.csv --key phone=mobile {more}--purpose delivery-reconciliation"
 
 
@@ -96,11 +125,17 @@ def register(app: typer.Typer) -> None:
         say("Count the common keys, and nothing else", "只统计共同键的个数"),
         epilog=_EXAMPLE.format(operation="count", more=""),
     )(count)
+    command(
+        app,
+        "aggregate",
+        say("Sums, means and the like over shared customers, by groups", "对共同客户按分组求和、求均值等"),
+        epilog=_EXAMPLE.format(operation="aggregate", more="--select count --select sum:fee --group-by city "),
+    )(aggregate)
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """Where a match's rows go."""
+    """Where the rows of a result go."""
 
     output: Path | None
     unmask: bool
@@ -181,6 +216,60 @@ def count(
     _run(cli, asked.partner, request, dry_run=dry_run, written=_Written(None, unmask=False))
 
 
+def aggregate(
+    cli: Cli,
+    target: TargetArgument,
+    source: InputOption,
+    key: KeyOption,
+    purpose: PurposeOption,
+    select: Annotated[list[str], typer.Option("--select", metavar="OUTPUT", help=_SELECT)],
+    group_by: Annotated[list[str] | None, typer.Option("--group-by", metavar="COLUMN", help=_GROUP_BY)] = None,
+    membership: Annotated[WhoMatches, typer.Option("--membership", help=_MEMBERSHIP)] = WhoMatches.hidden,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=say("Where the table goes: .csv or .parquet", "结果文件：.csv 或 .parquet")),
+    ] = None,
+    output_to: Annotated[AggregateOutputTo, typer.Option("--output-to", help=_AGGREGATE_TO)] = AggregateOutputTo.receiver,
+    on_bad: OnBadOption = OnBad.error,
+    rejects: RejectsOption = None,
+    minimum_result: MinimumOption = None,
+    minimum_group: Annotated[
+        int | None,
+        typer.Option("--minimum-group", metavar="N", min=0, help=say("Withhold groups of fewer customers", "隐去客户更少的分组")),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option("--engine", metavar="ID", help=say("The encryption that adds up hidden values", "对隐藏数值求和所用的加密")),
+    ] = None,
+    dry_run: DryRunOption = False,
+    force: ForceOption = False,
+) -> None:
+    """Compute sums over the customers in common with a partner's dataset."""
+    from psc.operations.requests import DEFAULT_ENGINE, Aggregate
+
+    asked, on = parse_target(target), parse_on(key)
+    outputs, groups = parse_select(select), parse_group_by(group_by or ())
+    if output is not None and output_to is AggregateOutputTo.responder:
+        raise UsageError("cli.output-at-partner", partner=asked.partner)
+    _check_files(source, output, rejects, force=force)
+    request = Aggregate(
+        source,
+        on=on,
+        dataset=asked.dataset,
+        purpose=purpose,
+        select=outputs,
+        group_by=groups,
+        membership=membership.value,
+        output_to=output_to.value,
+        on_bad=on_bad.value,
+        rejects=rejects,
+        minimum_result=minimum_result,
+        minimum_group=minimum_group,
+        engine=engine or DEFAULT_ENGINE,
+    )
+    _run(cli, asked.partner, request, dry_run=dry_run, written=_Written(output, unmask=False))
+
+
 def _check_files(source: str, output: Path | None, rejects: Path | None, *, force: bool) -> None:
     """Refuse files that could not be written, before anything is read or moved."""
     from psc.data.output import check_output
@@ -223,7 +312,8 @@ def _connected(cli: Cli, node: Node, partner_name: str) -> Iterator[Partner]:
 
 
 def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written) -> None:
-    from psc.operations.results import ROWS_CUT, MatchResult
+    from psc.node.unmasking import record_unmasking
+    from psc.operations.results import ROWS_CUT, AggregateResult, MatchResult
 
     document = result.to_dict() | {
         "partner": plan.partner,
@@ -231,6 +321,7 @@ def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written)
         "purpose": plan.request.purpose,
         "rejected": plan.rejected,
     }
+    output = None if written.output is None else str(written.output)
     table: pa.Table | None = None
     columns: list[str] = []
     if isinstance(result, MatchResult):
@@ -238,21 +329,22 @@ def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written)
 
         kinds = kinds_of_columns(plan)
         table = masked(result.table, kinds)
-        _write(node, result, table, written)
-        document |= {"output": None if written.output is None else str(written.output), "unmasked": written.unmask}
+        if written.unmask and written.output is not None:
+            record_unmasking(node.home, result.run_id, written.output, result.table.num_rows)
+        _write(result.table if written.unmask else table, written)
+        document |= {"output": output, "unmasked": written.unmask}
         # Only keys and what the partner released: a terminal is read over shoulders, and other own columns are known here.
         own = len(result.table.column_names) - (len(plan.released) + 1 if plan.released else 0)
         columns = [*kinds, *(name for name in result.table.column_names[own:] if name != ROWS_CUT)]
-    output = None if written.output is None else str(written.output)
+    elif isinstance(result, AggregateResult):
+        if result.table is not None:
+            _write(result.table, written)
+        document |= {"output": output}
     cli.answer(document, *result_shown(result, plan, own_name=node.name, output=output, columns=columns, table=table))
 
 
-def _write(node: Node, result: MatchResult, masked_rows: pa.Table, written: _Written) -> None:
+def _write(table: pa.Table, written: _Written) -> None:
     from psc.data.output import write_table
-    from psc.node.unmasking import record_unmasking
 
-    if written.output is None:
-        return
-    if written.unmask:
-        record_unmasking(node.home, result.run_id, written.output, result.table.num_rows)
-    write_table(result.table if written.unmask else masked_rows, written.output)
+    if written.output is not None:
+        write_table(table, written.output)

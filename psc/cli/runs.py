@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from psc.cli.aggregates import groups_shown, receipt_rows
 from psc.cli.base import Cli, command, group, say
 from psc.cli.setup import check_new_file, write_text
 from psc.cli.show import bullets, bytes_text, facts, label, listing, number_text, seconds_text, wraps
@@ -14,6 +15,7 @@ from psc.errors import AuditError, UsageError
 from psc.texts import language
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from rich.console import RenderableType
 
     from psc.audit.receipt import SignedReceipt, VerifiedReceipt
@@ -83,6 +85,7 @@ def show(
     from psc.node.unmasking import unmaskings_of
 
     record: RunRecord | None = None
+    delivered: pa.Table | None = None
     unmaskings: list[dict[str, object]] = []
     signed: SignedReceipt | None
     with cli.home() as home:
@@ -92,6 +95,7 @@ def show(
             run_id = _full_id(home, run)
             record = get_run(home, run_id)
             unmaskings = unmaskings_of(home, run_id)
+            delivered = _delivered_groups(home, record)
             stored = receipt_of(home, run_id)
             signed = None if stored is None else _parse_receipt(stored.encode(), run_id)
             if signed is not None and signed.receipt.run_id != run_id:
@@ -106,7 +110,9 @@ def show(
     if verified is not None:
         document["verified"] = {"initiator": verified.initiator, "responder": verified.responder}
     told = [(label("unmasked"), label("unmasked-text", when=entry["at"], file=entry["file"])) for entry in unmaskings]
-    parts = [] if record is None else [facts([*_record_facts(record), *told])]
+    parts: list[RenderableType] = [] if record is None else [facts([*_record_facts(record), *told])]
+    if delivered is not None:
+        parts += ["", *groups_shown(delivered)]
     cli.answer(document, *parts, *_receipt_shown(signed, verified, agreement))
 
 
@@ -175,6 +181,16 @@ def _export_result(home: Home, record: RunRecord, output: Path, *, unmask: bool)
         kinds = {key.column: key.kind for key in get_dataset(home, record.dataset).keys}
         table = masked(table, kinds)
     write_table(table, output)
+
+
+def _delivered_groups(home: Home, record: RunRecord) -> pa.Table | None:
+    """Return the table of an aggregate that was delivered here and is still there; a match's rows go to files alone."""
+    from psc.data.table import load
+
+    if record.operation != "aggregate" or not record.result:
+        return None
+    path = home.results_folder / record.result
+    return load(path).table if path.is_file() else None
 
 
 def _is_file(run: str) -> bool:
@@ -255,6 +271,7 @@ def _receipt_shown(signed: SignedReceipt | None, verified: VerifiedReceipt | Non
         ),
         (label("key-columns"), ", ".join(f"{key.name}:{key.kind}" for key in receipt.keys)),
         (label("released"), ", ".join(column.name for column in receipt.released) or "–"),
+        *(() if receipt.aggregate is None else receipt_rows(receipt.aggregate, receipt.noise)),
         (label("output-to"), label(f"output-{receipt.output_to}")),
         (label("agreement"), agreement or label("agreement-not-here")),
         (label("agreement-digest"), receipt.agreement_digest),

@@ -11,6 +11,7 @@ The oracle uses phonenumbers and pandas alone, nothing of ``psc.data``, so that 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import lru_cache
 
 import numpy as np
@@ -20,7 +21,16 @@ import phonenumbers
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["ORDER_PHONE", "PARCEL_PHONE", "courier_parcels", "merchant_orders", "plain_join", "plain_keys", "plain_phone"]
+__all__ = [
+    "ORDER_PHONE",
+    "PARCEL_PHONE",
+    "courier_parcels",
+    "merchant_orders",
+    "plain_join",
+    "plain_keys",
+    "plain_phone",
+    "plain_shared",
+]
 
 ORDER_PHONE = "收件人手机"
 """The phone column of ``merchant_orders``."""
@@ -32,7 +42,10 @@ _Ints = npt.NDArray[np.uint64]
 
 _SURNAMES = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林罗高"
 _GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉萍红玲飞浩宇欣怡子涵"
-_CITIES = ("深圳", "广州", "上海", "北京", "杭州", "成都", "武汉", "西安", "南京", "长沙", "苏州", "郑州", "青岛", "厦门")
+_CITIES = ("深圳", "广州", "上海", "北京", "杭州", "成都", "武汉", "西安", "南京", "厦门")
+_CITY_SHARES = (240, 180, 150, 120, 100, 80, 60, 40, 25, 5)
+_TIERS = ("gold", "silver", "basic")
+_TIER_SHARES = (10, 30, 60)
 _STATUSES = ("signed", "in-transit", "delivering", "returned", "lost")
 _STATUS_SHARES = (80, 12, 5, 2, 1)
 _COURIERS = ("SF", "YT", "ZT", "JD")
@@ -112,6 +125,26 @@ def _phone_parts(seed: int, customers: npt.NDArray[np.int64]) -> tuple[pa.Array,
     return prefix, _digits(rest // 10**4, 4), _digits(rest % 10**4, 4)
 
 
+def _of_phone(seed: int, stream: str, shares: Sequence[int], customers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Draw an index by ``shares`` for each row, the same for every row with one phone: the key decides, so that it can group.
+
+    Two customers may have one number by chance; so neither the customer nor the row is what is drawn for.
+    """
+    prefix = np.array([int(one) for one in _PREFIXES])[_below(seed, "prefix", customers, len(_PREFIXES))]
+    return _choice(seed, stream, prefix * 10**8 + _below(seed, "number", customers, 10**8), shares)
+
+
+def _cities(seed: int, stream: str, customers: npt.NDArray[np.int64]) -> pa.Array:
+    """Return the city of each row; a landline of Shenzhen is there."""
+    city = _of_phone(seed, "city", _CITY_SHARES, customers)
+    return _pick(_CITIES, np.where(_at_a_desk(seed, stream, len(customers)), _CITIES.index("深圳"), city))
+
+
+def _at_a_desk(seed: int, stream: str, rows: int) -> npt.NDArray[np.bool_]:
+    """Return which rows have a landline."""
+    return _below(seed, stream + "land", np.arange(rows), 10_000) < 30
+
+
 def _phones(seed: int, stream: str, customers: npt.NDArray[np.int64]) -> pa.Array:
     """Return the phone cell of each row: one of many spellings, or dirt."""
     rows = np.arange(len(customers))
@@ -129,7 +162,7 @@ def _phones(seed: int, stream: str, customers: npt.NDArray[np.int64]) -> pa.Arra
         parts = {name: column.filter(here) for name, column in (("a", a), ("b", b), ("c", c), ("x", x))}
         count = int((which == index).sum())
         cells = pc.replace_with_mask(cells, here, _spelled(pattern, parts, count))
-    landline = pa.array(_below(seed, stream + "land", rows, 10_000) < 30)
+    landline = pa.array(_at_a_desk(seed, stream, len(rows)))
     numbers = pc.binary_join_element_wise("0755-8", _digits(_below(seed, "desk", customers, 10**7), 7), "")
     cells = pc.if_else(landline, numbers, cells)
     return pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)
@@ -180,17 +213,22 @@ def merchant_orders(rows: int, seed: int = 1) -> pa.Table:
         seed: the same seed gives the same table, and shares customers with ``courier_parcels`` of that seed.
 
     Returns:
-        Columns ``order_id``, 收件人, 收件人手机 (dirty), ``city``, ``amount`` (yuan), ``items``, ``created`` (date).
+        Columns ``order_id``, 收件人, 收件人手机 (dirty), ``city`` and ``tier`` (both the same for all orders of a number),
+        ``amount`` (yuan), ``items``, ``rebate`` (the share of freight that is paid back, two decimals), ``created`` (date).
     """
     at = np.arange(rows)
     customers = _customers(rows, seed, 0)
+    # A landline is a customer of its own, and has no tier but the last.
+    tier = np.where(_at_a_desk(seed, "o", rows), len(_TIERS) - 1, _of_phone(seed, "tier", _TIER_SHARES, customers))
     columns = {
         "order_id": pc.binary_join_element_wise("DD2025", _digits(at + 1, 10), ""),
         "收件人": _names(seed, customers),
         ORDER_PHONE: _phones(seed, "o", customers),
-        "city": _pick(_CITIES, _below(seed, "city", customers, len(_CITIES))),
+        "city": _cities(seed, "o", customers),
+        "tier": _pick(_TIERS, tier),
         "amount": pa.array((1_000 + _below(seed, "amount", at, 200_000)) / 100),
         "items": pa.array(1 + _below(seed, "items", at, 5)),
+        "rebate": pa.array(_below(seed, "rebate", at, 31) / 100),
         "created": _dates(seed, "created", at),
     }
     return pa.table(columns)
@@ -204,17 +242,22 @@ def courier_parcels(rows: int, seed: int = 1) -> pa.Table:
         seed: the same seed gives the same table, and shares customers with ``merchant_orders`` of that seed.
 
     Returns:
-        Columns ``waybill``, ``mobile`` (dirty), ``city``, ``status``, ``fee`` (fen), ``weight`` (kg), ``accepted`` (date).
+        Columns ``waybill``, ``mobile`` (dirty), ``city`` (the same for all parcels of a number), ``status``, ``fee`` (fen),
+        ``paid`` (the fee in yuan, a decimal; null where the sender has an account), ``weight`` (kg), ``accepted`` (date).
     """
     at = np.arange(rows)
     customers = _customers(rows, seed, 1)
+    fee = 600 + _below(seed, "fee", at, 2_400)
+    paid = pc.multiply(pa.array(fee).cast(pa.decimal128(19, 0)), pa.scalar(Decimal("0.01"))).cast(pa.decimal128(9, 2))
+    on_account = pa.array(_below(seed, "account", at, 100) < 12)
     courier = _pick(_COURIERS, _below(seed, "courier", at, len(_COURIERS)))
     columns = {
         "waybill": pc.binary_join_element_wise(courier, _digits(10**12 + at * 7, 13), ""),
         PARCEL_PHONE: _phones(seed, "p", customers),
-        "city": _pick(_CITIES, _below(seed, "city", customers, len(_CITIES))),
+        "city": _cities(seed, "p", customers),
         "status": _pick(_STATUSES, _choice(seed, "status", at, _STATUS_SHARES)),
-        "fee": pa.array(600 + _below(seed, "fee", at, 2_400)),
+        "fee": pa.array(fee),
+        "paid": pc.if_else(on_account, pa.scalar(None, paid.type), paid),
         "weight": pa.array((5 + _below(seed, "weight", at, 2_000)) / 100),
         "accepted": _dates(seed, "accepted", at),
     }
@@ -285,3 +328,22 @@ def plain_join(
         right = right.groupby("key", sort=False).head(max_rows_per_key)
     joined: pd.DataFrame = left.dropna(subset=["key"]).merge(right, on="key", how="inner", suffixes=("", "_right"))
     return joined.sort_values(["left_row", "right_row"], ignore_index=True)
+
+
+def plain_shared(orders: pa.Table, parcels: pa.Table, *, own: Sequence[str] = (), region: str = "CN") -> pd.DataFrame:
+    """Return the parcels of customers who have orders, too: what ``aggregate`` adds up.
+
+    Args:
+        orders: the initiator's table.
+        parcels: the responder's table.
+        own: columns of ``orders`` that are the same in all orders of a customer, to group by.
+        region: of numbers without ``+``.
+
+    Returns:
+        One row a parcel, however many orders its customer has: the columns of ``parcels``, ``key`` (E.164) and ``own``.
+    """
+    customers = orders.select(list(own)).to_pandas() if own else pd.DataFrame(index=range(orders.num_rows))
+    customers = customers.assign(key=plain_keys(orders, ORDER_PHONE, region)).dropna(subset=["key"]).drop_duplicates("key")
+    rows = parcels.to_pandas().assign(key=plain_keys(parcels, PARCEL_PHONE, region)).dropna(subset=["key"])
+    shared: pd.DataFrame = rows.merge(customers, on="key", how="inner", suffixes=("", "_own"))
+    return shared

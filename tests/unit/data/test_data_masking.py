@@ -250,7 +250,7 @@ def test_made_up_tables_are_the_same_every_time() -> None:
     orders, parcels = madeup.merchant_orders(300, 7), madeup.courier_parcels(300, 7)
     assert orders.equals(madeup.merchant_orders(300, 7))
     assert not orders.equals(madeup.merchant_orders(300, 8))
-    assert parcels.column_names == ["waybill", "mobile", "city", "status", "fee", "weight", "accepted"]
+    assert parcels.column_names == ["waybill", "mobile", "city", "status", "fee", "paid", "weight", "accepted"]
     assert (
         orders.column(madeup.ORDER_PHONE).slice(0, 3).to_pylist()
         == madeup.merchant_orders(300, 7)[madeup.ORDER_PHONE][:3].to_pylist()
@@ -277,6 +277,24 @@ def test_made_up_tables_are_dirty_and_share_customers() -> None:
     bounded = madeup.plain_join(orders, parcels, max_rows_per_key=1)
     assert len(bounded) < len(joined)
     assert bounded.groupby("left_row").size().max() == 1
+
+
+def test_made_up_customers_have_one_city_and_one_tier() -> None:
+    orders, parcels = madeup.merchant_orders(4_000), madeup.courier_parcels(4_000)
+    for table, phone, columns in ((orders, madeup.ORDER_PHONE, ["city", "tier"]), (parcels, madeup.PARCEL_PHONE, ["city"])):
+        frame = table.select(columns).to_pandas().assign(key=madeup.plain_keys(table, phone)).dropna(subset=["key"])
+        assert (frame.groupby("key")[columns].nunique() == 1).all(axis=None)
+        assert frame["city"].nunique() == 10
+    fee, paid = parcels["fee"].to_pylist(), parcels["paid"].to_pylist()
+    assert {None if yuan is None else 100 * yuan - fen for fen, yuan in zip(fee, paid, strict=True)} == {None, 0}
+
+
+def test_the_plain_parcels_of_shared_customers() -> None:
+    orders, parcels = madeup.merchant_orders(2_000), madeup.courier_parcels(2_000)
+    joined = madeup.plain_join(orders, parcels, want=["waybill", "paid"])
+    shared = madeup.plain_shared(orders, parcels, own=["tier"])
+    assert sorted(shared["waybill"]) == sorted(joined.drop_duplicates("right_row")["waybill"])
+    assert dict(zip(shared["key"], shared["tier"], strict=True)) == dict(zip(joined["key"], joined["tier"], strict=True))
 
 
 def test_the_plain_phone_of_the_oracle() -> None:
