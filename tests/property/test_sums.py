@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from psc import engines
 from psc.crypto import Items, Rng
 from psc.crypto.rlwe import RLWE
 from psc.crypto.sums import SumEngine
@@ -29,7 +30,12 @@ OUTPUTS: tuple[OutputTo, ...] = ("receiver", "responder", "both")
 SIZES = [(0, 0, 0), (0, 5, 0), (5, 0, 0), (1, 1, 1), (1, 1, 0), (64, 65, 64), (300, 7, 7), (1, 500, 1), (100, 100, 100)]
 SHAPES = [(1, 1), (2, 1), (1, 3), (3, 4), (41, 1), (1, 41), (9, 11)]
 ENGINES = [CLEAR, RLWE]
-OTHERS = [ClearSums(block=1, max_cells=7), ClearSums(block=64, max_cells=1), ClearSums(256, 3, ciphertext_padding=5)]
+OTHERS = [
+    ClearSums(block=1, max_cells=7),
+    ClearSums(block=64, max_cells=1),
+    ClearSums(256, 3, ciphertext_padding=5),
+    ClearSums(block=40_000),
+]
 
 
 def check(case: Case, got: tuple[Sums, Sums | None], output: OutputTo) -> None:
@@ -78,6 +84,13 @@ def test_sums_are_ideal_for_every_grouping(shape: tuple[int, int], output: Outpu
 def test_sums_are_ideal_with_every_size_of_ciphertext(engine: SumEngine, shape: tuple[int, int]) -> None:
     case = made_up(90, 300, 70, shape, seed=2)
     check(case, sums(case, engine=engine, output="both", capacity=1), "both")
+
+
+@pytest.mark.slow
+def test_sums_are_ideal_under_paillier() -> None:
+    pytest.importorskip("gmpy2")
+    case = made_up(9, 12, 7, (2, 1), statistics=1)
+    check(case, sums(case, engine=engines.engine("paillier-2048/1"), output="both", capacity=1), "both")
 
 
 @pytest.mark.parametrize(("n", "m"), [(CHUNK_ITEMS - 1, 9), (CHUNK_ITEMS + 1, 9), (9, CHUNK_ITEMS - 1), (9, CHUNK_ITEMS + 1)])
