@@ -39,7 +39,7 @@ bench: $(VENV)/.built           ## measured on this machine; JSON lines are appe
 	@mkdir -p benchmarks/results
 	$(BIN)/python -m benchmarks.micro.crypto --output benchmarks/results/micro.jsonl
 	$(BIN)/python -m benchmarks.micro.constant_time
-	$(BIN)/python -m benchmarks.macro.match --output benchmarks/results/macro.jsonl
+	$(BIN)/python -m benchmarks.macro.runs --output benchmarks/results/macro.jsonl
 	$(BIN)/python -m benchmarks.macro.shares
 	$(BIN)/python -m benchmarks.report
 bench-peers: $(VENV)/.built     ## beside spu, in an environment of its own, on the same files in the same call

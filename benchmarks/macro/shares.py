@@ -1,69 +1,123 @@
-"""Where the CPU time of a run goes: ``python -m benchmarks.macro.shares [--rows 1048576]``.
+"""Where the CPU time of a run goes: ``python -m benchmarks.macro.shares [--rows 1048576] [--output FILE]``.
 
-Runs match and count from the SDK against a served CSV file over mutual TLS and splits each party's CPU seconds by thread, from
-the plan to the written result: the core's own threads (``psc-N``: hashing to the curve, scalar multiplication, tags, rows)
-and everything else (Python, Arrow, TLS, gRPC). The interpreter's start is outside.
+Runs match, count and an aggregate from the SDK against a served CSV file over mutual TLS, CSV in and out, under ``perf``
+(Linux; where it is not installed this says so and ends). Every sample of both processes, from the
+plan to the written result, belongs to one of: the core (its own threads ``psc-N``, and its code wherever it runs), gRPC with
+its TLS, Arrow (reading, joining, writing tables), Python with numpy, the system (files, sockets, memory), other libraries.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import json
 import os
 import re
+import shutil
+import signal
+import subprocess
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.csv as pacsv
+
 import psc
-from benchmarks.peers.ecdh import LIMITS, write_tables
+from benchmarks.macro.runs import grant, tables
+from benchmarks.micro.crypto import machine
+from psc.operations.requests import Request
 from psc.testing.companies import Companies
 from psc.testing.nodes import PURPOSE
 
-TICKS = os.sysconf("SC_CLK_TCK")
+PARTS = (
+    ("core", r"_core\.abi3"),
+    ("grpc and tls", r"cygrpc|_rust\.abi3|libssl|libcrypto|upb"),
+    ("arrow", r"libarrow|libparquet|pyarrow|/lib\.cpython"),
+    ("python", r"libpython|python3|numpy|multiarray|openblas|pandas"),
+    ("system", r"\[kernel|\[vdso|\[unknown"),
+)
+OTHER = "libc and others"
 
 
-def cpu_seconds(process: int) -> tuple[float, float]:
-    """Return the CPU seconds of a process in the core's threads, and in all its threads."""
-    kernels = 0.0
-    for thread in Path(f"/proc/{process}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
-            name, used = _times(thread / "stat")
-            if re.fullmatch(r"psc-\d+", name):
-                kernels += used
-    return kernels, _times(Path(f"/proc/{process}/stat"))[1]
+def part_of(thread: str, library: str) -> str:
+    """Return which part a sample belongs to."""
+    if re.fullmatch(r"psc-\d+", thread):
+        return "core"
+    return next((name for name, pattern in PARTS if re.search(pattern, library)), OTHER)
 
 
-def _times(stat: Path) -> tuple[str, float]:
-    text = stat.read_text()
-    name, fields = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :].split()
-    return name, (int(fields[11]) + int(fields[12])) / TICKS
+def shares(data: Path) -> Counter[str]:
+    """Return the samples of each part."""
+    command = ["perf", "script", "--input", str(data), "--fields", "comm,ip,dso"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found: Counter[str] = Counter()
+    for line in text.splitlines():
+        match = re.match(r"\s*(\S.*?)\s+[0-9a-f]+ \((.*)\)\s*$", line)
+        if match:
+            found[part_of(match[1], match[2])] += 1
+    return found
+
+
+def profiled(request: Callable[[Path], Request], companies: Companies, server: int) -> tuple[float, Counter[str]]:
+    """Plan, run and write one operation under ``perf``; return its seconds and the samples of both processes."""
+    data = companies.folder / "perf.data"
+    processes = f"{os.getpid()},{server}"
+    watcher = subprocess.Popen(["perf", "record", "-F", "199", "-p", processes, "-o", str(data)], stderr=subprocess.PIPE)
+    try:
+        time.sleep(1)
+        begin = time.perf_counter()
+        with psc.Node.open(companies.home("merchant")) as node, node.connect("courier") as courier:
+            result = courier.plan(request(companies.folder / "orders.csv")).run()
+            if not isinstance(result, psc.CountResult):
+                result.write(companies.folder / "out.csv")
+        seconds = time.perf_counter() - begin
+    finally:
+        watcher.send_signal(signal.SIGINT)
+        watcher.wait(60)
+    return seconds, shares(data)
+
+
+def _match(source: Path) -> Request:
+    return psc.Match(source, on="phone", dataset="parcels", want=["status"], purpose=PURPOSE)
+
+
+def _count(source: Path) -> Request:
+    return psc.Count(source, on="phone", dataset="parcels", purpose=PURPOSE)
+
+
+def _aggregate(source: Path) -> Request:
+    sums = [psc.sum(name) for name in ("fee", "weight", "pieces")]
+    return psc.Aggregate(source, on="phone", dataset="parcels", select=sums, group_by="city", purpose=PURPOSE)
 
 
 def main() -> None:
     """Run the measurement from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=1 << 20)
-    rows = parser.parse_args().rows
-    for kind in (psc.Match, psc.Count):
-        with tempfile.TemporaryDirectory() as name, Companies(Path(name)) as companies:
-            write_tables(companies.folder, rows)
-            companies.found()
-            source = companies.folder / "parcels.csv"
-            companies.grant(source, "phone=phone:phone", rows_per_key=1, options=LIMITS)
-            processes = {"initiator": os.getpid(), "responder": companies.serve()}
-            before = {side: cpu_seconds(process) for side, process in processes.items()}
-            begin = time.perf_counter()
-            with psc.Node.open(companies.home("merchant")) as node, node.connect("courier") as courier:
-                orders = companies.folder / "orders.csv"
-                result = courier.plan(kind(orders, on="phone", dataset="parcels", purpose=PURPOSE)).run()
-                if isinstance(result, psc.MatchResult):
-                    result.write(companies.folder / "matched.csv")
-            wall = time.perf_counter() - begin
-            print(f"{kind.OPERATION} {rows:,} x {rows:,}: {wall:.2f} s")
-            for side, process in processes.items():
-                kernels, total = (now - then for now, then in zip(cpu_seconds(process), before[side]))
-                print(f"  {side}: {total:.2f} CPU s, {kernels / total:.1%} in the core's threads")
+    parser.add_argument("--output", type=Path)
+    options = parser.parse_args()
+    if shutil.which("perf") is None:
+        raise SystemExit("perf is not installed: nothing measured")
+    with tempfile.TemporaryDirectory() as name, Companies(Path(name)) as companies:
+        orders, parcels = tables(options.rows)
+        for file, table in (("orders.csv", orders), ("parcels.csv", parcels)):
+            pacsv.write_csv(table, companies.folder / file)
+        companies.found()
+        grant(companies, companies.folder / "parcels.csv")
+        server = companies.serve()
+        for request in (_match, _count, _aggregate):
+            seconds, found = profiled(request, companies, server)
+            whole = sum(found.values())
+            parts = {part: found[part] / whole for part, _ in (*PARTS, (OTHER, ""))}
+            operation = request.__name__.strip("_")
+            told = ", ".join(f"{part} {share:.1%}" for part, share in parts.items())
+            print(f"{operation} {options.rows:,} x {options.rows:,}: {seconds:.2f} s; {told} ({whole} samples)")
+            if options.output is not None:
+                line = {"benchmark": "macro.shares", "operation": operation, "rows": options.rows, **machine()}
+                line |= {"seconds": seconds, "samples": whole, "shares": parts}
+                with options.output.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

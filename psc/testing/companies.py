@@ -89,26 +89,42 @@ class Companies:
         key: str,
         release: Sequence[str] = (),
         *,
+        values: Sequence[str] = (),
+        groups: Sequence[str] = (),
         rows_per_key: int = 8,
         options: Sequence[object] = (),
     ) -> None:
-        """Register the courier's ``parcels`` and grant match and count on it to the merchant.
+        """Register the courier's ``parcels`` and grant match and count on it to the merchant, and with values aggregates.
 
         Args:
             source: the courier's file.
             key: as ``dataset add --key`` takes it.
             release: as ``dataset add --release`` takes them.
+            values: as ``dataset add --value`` takes them.
+            groups: as ``dataset add --group`` takes them.
             rows_per_key: rows of one key released at most.
             options: further options of ``agreement propose``.
         """
         add: list[object] = ["dataset", "add", "parcels", "--source", source, "--key", key, "--on-bad", "skip", "--replace"]
-        for spec in release:
-            add += ["--release", spec]
+        for option, specs in (("--release", release), ("--value", values), ("--group", groups)):
+            for spec in specs:
+                add += [option, spec]
         self.psc("courier", *add, "--max-rows-per-key", rows_per_key)
         words: list[object] = ["agreement", "propose", "--with", "merchant", "--dataset", "parcels"]
-        words += ["--allow", "match,count", "--purpose", PURPOSE, "--sign", "--output-to", "receiver", "--output-to", "both"]
-        if release:
-            words += ["--release", ",".join(re.split("[=:]", spec)[0] for spec in release)]
+        words += [
+            "--allow",
+            "match,count,aggregate" if values else "match,count",
+            "--purpose",
+            PURPOSE,
+            "--sign",
+            "--output-to",
+            "receiver",
+            "--output-to",
+            "both",
+        ]
+        for option, specs in (("--release", release), ("--value", values), ("--group", groups)):
+            if specs:
+                words += [option, ",".join(re.split("[=:]", spec)[0] for spec in specs)]
         self.psc("courier", *words, *options)
 
     def serve(self) -> int:
@@ -140,6 +156,6 @@ class Companies:
         return code
 
     def ask(self, operation: str, table: Path, key: str, *options: object, check: bool = True) -> Finished:
-        """Run ``psc match`` or ``psc count`` of the merchant on ``courier/parcels``."""
+        """Run ``psc match``, ``psc count`` or ``psc aggregate`` of the merchant on ``courier/parcels``."""
         words: list[object] = [operation, "courier/parcels", "--input", table, "--key", key, "--purpose", PURPOSE]
         return self.psc("merchant", *words, "--on-bad", "skip", *options, check=check)

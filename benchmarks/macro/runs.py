@@ -1,7 +1,8 @@
-"""Whole runs of ``psc match`` and ``psc count`` between two processes over mutual TLS on the loopback interface.
+"""Whole runs of ``psc match``, ``count`` and ``aggregate`` between two processes over mutual TLS on the loopback interface.
 
-``python -m benchmarks.macro.match [--rows 100000 1000000] [--runs 3] [--output FILE]`` makes two homes with the command line
-alone, serves the courier (Parquet) and runs the merchant (CSV in, CSV out). It prints, for each size and operation, medians
+``python -m benchmarks.macro.runs [--rows 100000 1000000] [--runs 3] [--output FILE]`` makes two homes with the command line
+alone, serves the courier (Parquet) and runs the merchant (CSV in, CSV out). The aggregate is three sums by ten groups, right
+after a count in the same round. It prints, for each size and operation, medians
 of wall seconds, CPU seconds and peak memory of each party, bytes each way, and the plan's estimate beside them; with
 ``--output`` it appends one JSON line a run. Both parties share this machine's cores.
 """
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.csv as pacsv
@@ -29,21 +31,45 @@ from psc.testing.madeup import PARCEL_PHONE
 _LIMITS = ("--runs-per-day", 1000, "--max-input", 1 << 22)
 
 
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "match": ("--want", "status"),
+    "count": (),
+    "aggregate": ("--select", "sum:fee", "--select", "sum:weight", "--select", "sum:pieces", "--group-by", "city"),
+}
+_VALUES = ("fee:int64:0..100000", "weight:decimal:3:0..50", "pieces:int64:0..99")
+
+
 def tables(rows: int) -> tuple[pa.Table, pa.Table]:
-    """Return two tables of ``rows`` distinct clean mobiles that share every second one, the second with a status."""
+    """Return two tables of ``rows`` distinct clean mobiles that share every second one, the second with what is asked of it."""
     phones = [f"1{30 + n % 10}{(n * 7919) % 10**8:08d}" for n in range(rows + rows // 2)]
     orders = pa.table({"order": range(rows), "phone": phones[:rows]})
-    parcels = pa.table({PARCEL_PHONE: phones[rows // 2 :], "status": ["signed"] * rows})
+    number = np.arange(rows)
+    parcels = pa.table(
+        {
+            PARCEL_PHONE: phones[rows // 2 :],
+            "status": ["signed"] * rows,
+            "fee": number * 7919 % 100_001,
+            "weight": number * 104_729 % 50_001 / 1000,
+            "pieces": number % 100,
+            "city": pa.array([f"city {n}" for n in (number % 10).tolist()]),
+        }
+    )
     return orders, parcels
+
+
+def grant(companies: Companies, source: Path) -> None:
+    """Register the courier's table and grant all of it."""
+    key = f"phone={PARCEL_PHONE}:phone"
+    companies.grant(source, key, ["status:text:16"], values=_VALUES, groups=["city"], rows_per_key=1, options=_LIMITS)
 
 
 def measured(companies: Companies, server: psutil.Process, operation: str, table: Path, plan: dict[str, Any]) -> dict[str, Any]:
     """Run one operation and return its figures."""
     Path(f"/proc/{server.pid}/clear_refs").write_text("5")  # start the peak of resident memory anew
     before = server.cpu_times()
-    options: list[object] = ["--json"]
-    if operation == "match":
-        options += ["--want", "status", "--output", companies.folder / "out.csv", "--force"]
+    options: list[object] = ["--json", *_OPTIONS[operation]]
+    if operation != "count":
+        options += ["--output", companies.folder / "out.csv", "--force"]
     begin = time.perf_counter()
     result = companies.ask(operation, table, "phone", *options).json()
     wall = time.perf_counter() - begin
@@ -73,14 +99,15 @@ def benchmark(rows: int, runs: int) -> Iterator[tuple[str, dict[str, Any]]]:
         pacsv.write_csv(orders, companies.folder / "orders.csv")
         pq.write_table(parcels, companies.folder / "parcels.parquet")
         companies.found()
-        source, key = companies.folder / "parcels.parquet", f"phone={PARCEL_PHONE}:phone"
-        companies.grant(source, key, ["status:text:16"], rows_per_key=1, options=_LIMITS)
+        grant(companies, companies.folder / "parcels.parquet")
         server = psutil.Process(companies.serve())
-        for operation in ("match", "count"):
-            table = companies.folder / "orders.csv"
-            want = ["--want", "status"] if operation == "match" else []
-            plan = companies.ask(operation, table, "phone", *want, "--dry-run", "--json").json()
-            for _ in range(runs):
+        table = companies.folder / "orders.csv"
+        plans = {
+            operation: companies.ask(operation, table, "phone", *words, "--dry-run", "--json").json()
+            for operation, words in _OPTIONS.items()
+        }
+        for _ in range(runs):
+            for operation, plan in plans.items():
                 yield operation, measured(companies, server, operation, table, plan)
 
 
@@ -96,7 +123,7 @@ def main() -> None:
         for operation, figures in benchmark(rows, options.runs):
             samples.setdefault(operation, []).append(figures)
             if options.output is not None:
-                line = {"benchmark": "macro.match", "operation": operation, "rows": rows, **machine(), **figures}
+                line = {"benchmark": "macro.runs", "operation": operation, "rows": rows, **machine(), **figures}
                 with options.output.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
         for operation, found in samples.items():
