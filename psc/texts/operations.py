@@ -109,9 +109,10 @@ TEXTS: dict[str, Text] = {
     ),
     "leakage.owner-sum.lying": Text(
         "Keys, groups and weights that {initiator} makes up are counted too, so it can single out customers as far as "
-        "{responder}'s minimum sizes and noise allow; it can also make a run fail depending on {responder}'s keys, and a "
+        "{responder}'s minimum sizes and noise allow (with weights minimum sizes do not prevent it, only noise hides it); it can also make a run fail depending on {responder}'s keys, and a "
         "failed run is on record on both sides.",
-        "{initiator} 编造的键、分组和权重同样会计入，因此在 {responder} 的最小规模和噪声允许的范围内可针对个别客户；"
+        "{initiator} 编造的键、分组和权重同样会计入，因此在 {responder} 的最小规模和噪声允许的范围内可针对个别客户"
+        "（使用权重时最小规模无法阻止，只有噪声能掩盖）；"
         "还可使运行是否失败取决于 {responder} 的键，失败的运行双方均有记录。",
     ),
     "leakage.owner-sum.sender": Text(
@@ -286,7 +287,7 @@ TEXTS: dict[str, Text] = {
         "{name} multiplies own values with the partner's, which it can only do knowing which customers match.",
         "{name} 将本方数值与对方数值相乘，对方须知道哪些客户匹配才能计算。",
         "Ask with membership='owner' (--membership owner), if the agreement allows it; the partner then learns who matches.",
-        "若协议允许，请用 membership='owner'（--membership owner）；对方将得知哪些客户匹配。",
+        "若授权协议允许，请用 membership='owner'（--membership owner）；对方将得知哪些客户匹配。",
     ),
     "operations.sum-overflows": Text(
         "The sum {statistic} could need {bits} bits over {size} customers; {limit} are there.",
@@ -304,6 +305,6 @@ TEXTS: dict[str, Text] = {
         "The result of run {run_id} went to the partner alone.",
         "运行 {run_id} 的结果仅交给了对方。",
         "Ask with output_to='receiver' or 'both', if the agreement allows it.",
-        "若协议允许，请使用 output_to='receiver' 或 'both'。",
+        "若授权协议允许，请使用 output_to='receiver' 或 'both'。",
     ),
 }
