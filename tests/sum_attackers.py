@@ -60,14 +60,14 @@ class Watching(_End):
 
 
 class Choosing(_End):
-    """A matcher that adds up what it likes: ``choose`` changes the cells of positions."""
+    """A matcher that adds up what it likes: ``choose`` changes the cells of positions, ``weight`` multiplies their values."""
 
-    def __init__(self, end: Any, choose: Callable[[NDArray[np.int32]], NDArray[np.int32]]) -> None:
+    def __init__(self, end: Any, choose: Callable[[NDArray[np.int32]], NDArray[np.int32]], weight: int = 1) -> None:
         super().__init__(end)
-        self._choose = choose
+        self._choose, self._weight = choose, weight
 
     def absorb(self, first_block: int, ciphertexts: Any, cells: NDArray[np.int32], weights: Any = None) -> None:
-        self.end.absorb(first_block, ciphertexts, self._choose(cells.copy()), weights)
+        self.end.absorb(first_block, ciphertexts, self._choose(cells.copy()), np.full(len(cells), self._weight, dtype=np.int64))
 
 
 class Replying(_End):

@@ -20,7 +20,7 @@ in ``docs/protocols/release-limits.md``.
 
 References:
     Dwork, Roth: The Algorithmic Foundations of Differential Privacy (2014), 3.3. Bun, Steinke: Concentrated Differential
-    Privacy. TCC 2016, arXiv 1605.02065, Proposition 1.6, Lemma 2.3. Canonne, Kamath, Steinke, arXiv 2004.00010, Theorem 4.
+    Privacy. TCC 2016, arXiv 1605.02065, Proposition 1.6, Lemma 1.7. Canonne, Kamath, Steinke, arXiv 2004.00010, Theorem 4.
 """
 
 from __future__ import annotations

@@ -67,10 +67,10 @@ TEXTS: dict[str, Text] = {
     ),
     "leakage.sum.cheating": Text(
         "If {initiator} departs from the protocol it can learn which of its keys {responder} has, and the sum over any such "
-        "keys that it chooses, one for each result that it asks for; minimum sizes do not bind it then. Quotas bound how "
-        "often.",
+        "keys that it chooses, one for each result that it asks for; minimum sizes and noise do not bind it then. Quotas "
+        "bound how often.",
         "若 {initiator} 偏离密码协议，可得知自己的哪些键 {responder} 也有，并就其所要求的每个结果得到任选键的总和；"
-        "此时最小规模的限制对其无效。配额限制其次数。",
+        "此时最小规模和噪声的限制对其无效。配额限制其次数。",
     ),
     "leakage.sum.sender": Text(
         "{responder} learns nothing about {initiator}'s keys, nor about the results.",
@@ -109,7 +109,8 @@ TEXTS: dict[str, Text] = {
     ),
     "leakage.owner-sum.lying": Text(
         "Keys, groups and weights that {initiator} makes up are counted too, so it can single out customers as far as "
-        "{responder}'s minimum sizes and noise allow (with weights minimum sizes do not prevent it, only noise hides it); it can also make a run fail depending on {responder}'s keys, and a "
+        "{responder}'s minimum sizes and noise allow (weights get around minimum sizes, and only noise hides a customer "
+        "then); it can also make a run fail depending on {responder}'s keys, and a "
         "failed run is on record on both sides.",
         "{initiator} 编造的键、分组和权重同样会计入，因此在 {responder} 的最小规模和噪声允许的范围内可针对个别客户"
         "（使用权重时最小规模无法阻止，只有噪声能掩盖）；"

@@ -44,6 +44,7 @@ from tests.sum_attackers import (
 from tests.sum_cases import CLEAR, Case, labels_of, made_up, nothing, owner_sums, sums, trace
 
 WIDTH = 40
+NOISE = Noise(mechanism="laplace", budget_thousandths=1000)
 NO_C0 = np.zeros((1, 4), dtype=object)
 
 
@@ -52,7 +53,15 @@ def said(output: OutputTo) -> set[str]:
     return {line for side in dh_sum.LEAKAGE[output] for line in side}
 
 
-def run(case: Case, receiver: Any, sender: Any, output: OutputTo = "receiver", rng: Rng | None = None, **options: Any) -> Any:
+def run(
+    case: Case,
+    receiver: Any,
+    sender: Any,
+    output: OutputTo = "receiver",
+    rng: Rng | None = None,
+    noise: NDArray[np.int64] | None = None,
+    **options: Any,
+) -> Any:
     """Run ``dh-sum`` with an engine for each side."""
     own, theirs = len(case.receiver), len(case.sender)
     return run_pair(
@@ -69,6 +78,7 @@ def run(case: Case, receiver: Any, sender: Any, output: OutputTo = "receiver", r
             labels_of("theirs", theirs),
             case.params(sender, output),
             rng or Rng.system(),
+            noise,
         ),
         **options,
     )
@@ -145,6 +155,20 @@ def test_a_cheating_matcher_gets_the_value_of_a_single_customer() -> None:
     assert got.counts.tolist() == [[100]]
     common = set(case.receiver[0]) & set(case.sender[0])
     assert int(got.sums[0, 0, 0]) in {values[item] for item in common}
+    assert "leakage.sum.cheating" in said("receiver")
+
+
+def test_a_cheating_matcher_drowns_the_noise_by_the_weight_of_a_single_row() -> None:
+    """Noise is scaled to a weight of 1: a matcher that weights one row by 2^18 reads its value through it, up to W bits."""
+    case = made_up(200, 200, 100, statistics=1, seed=3)
+    bound = max(abs(row[0]) for row in case.values.values())
+    noise = draw_noise(Rng.insecure_from_seed(b"drowned"), NOISE, 1, 1, [bound])
+    heavy = Tampered(RLWE, matcher=lambda end: Choosing(end, only_first, weight=1 << 18))
+    got, _ = run(case, heavy, RLWE, noise=noise)
+    common = {case.values[item][0] for item in set(case.receiver[0]) & set(case.sender[0])}
+    off = min(abs(int(got.sums[0, 0, 0]) / (1 << 18) - value) for value in common)
+    assert abs(int(noise[0, 0])) > bound / 8
+    assert off < 32  # of values up to a million; the noise was a hundred thousand and more
     assert "leakage.sum.cheating" in said("receiver")
 
 
@@ -375,8 +399,6 @@ def test_in_the_protocol_a_release_tells_no_more_of_the_key_than_its_width() -> 
 
 
 # --- (g) differencing, (h) averaging -----------------------------------------------------------------------------------------
-
-NOISE = Noise(mechanism="laplace", budget_thousandths=1000)
 
 
 def released_sum(case: Case, noise: NDArray[np.int64] | None = None) -> int:
