@@ -1,7 +1,8 @@
 """``psc demo``: the main job on made-up data, with two homes and the courier's server in a process of its own.
 
-The story uses what the commands use: homes, cards, a dataset, a signed agreement, ``psc serve``, a plan, a match and a count
-over mutual TLS, receipts that a third home verifies. The answers are compared with a plain join that knows nothing of psc.
+The story uses what the commands use: homes, cards, a dataset, a signed agreement, ``psc serve``, a plan, then a match, a count
+and an aggregate over mutual TLS, receipts that a third home verifies. The answers are compared with a plain join that knows
+nothing of psc.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from psc.cli.aggregates import asked_text, float_decimals, groups_shown
 from psc.cli.base import Cli, command, say
 from psc.cli.plans import kinds_of_columns, learned, plan_shown
 from psc.cli.progress import watched
@@ -34,8 +38,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from psc.operations.plan import Plan
-    from psc.operations.requests import Request
-    from psc.operations.results import CountResult, MatchResult, Result
+    from psc.operations.requests import Aggregate, Request
+    from psc.operations.results import AggregateResult, CountResult, MatchResult, Result
 
 __all__ = ["register"]
 
@@ -43,8 +47,12 @@ _ROWS, _ROWS_LOW, _ROWS_HIGH = 20_000, 200, 2_000_000
 _SEED = 1
 _PURPOSE = "delivery-reconciliation"
 _ROWS_PER_KEY = 8
+_ROWS_OF_A_CUSTOMER = 32
 _RELEASE = ("status:text:16", "weight:float64")
 _WANT = ("status", "weight")
+_VALUES = ("paid:decimal:2:0..100",)
+_GROUP = "city"
+_SMALL_GROUP = 3
 _START_SECONDS, _STOP_SECONDS = 60.0, 20.0
 _PREVIEW_ROWS = 8
 
@@ -64,11 +72,21 @@ class _Stage:
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
-    """What a plain join gives: pairs of rows, the number of common keys, and that of the smaller set."""
+    """What a plain join gives.
+
+    Attributes:
+        pairs: pairs of an order and a parcel.
+        common: the number of common keys.
+        least: that of the smaller set's keys.
+        spent: by city the shared customers, and sum and mean of what they paid.
+        least_group: smaller groups must be withheld.
+    """
 
     pairs: pd.DataFrame
     common: int
     least: int
+    spent: pd.DataFrame
+    least_group: int
 
 
 def register(app: typer.Typer) -> None:
@@ -129,7 +147,7 @@ def _own_settings_only() -> Iterator[None]:
 
 def _set_up(base: Path, rows: int) -> tuple[_Stage, _Expected]:
     from psc.data.output import write_table
-    from psc.policy.agreement import MIN_INPUT, MIN_RESULT
+    from psc.policy.agreement import MIN_GROUP, MIN_INPUT, MIN_RESULT
     from psc.testing.madeup import courier_parcels, merchant_orders
 
     orders, parcels = merchant_orders(rows, _SEED), courier_parcels(rows, _SEED)
@@ -145,16 +163,19 @@ def _set_up(base: Path, rows: int) -> tuple[_Stage, _Expected]:
     write_table(orders, stage.orders)
     write_table(parcels, stage.parcels)
     expected = _expect(orders, parcels)
-    _make_homes(stage, small=expected.least < MIN_INPUT or expected.common < MIN_RESULT)
-    return stage, expected
+    small = expected.least < MIN_INPUT or expected.common < MIN_RESULT
+    _make_homes(stage, small=small)
+    return stage, replace(expected, least_group=_SMALL_GROUP if small else MIN_GROUP)
 
 
 def _expect(orders: pa.Table, parcels: pa.Table) -> _Expected:
-    from psc.testing.madeup import ORDER_PHONE, PARCEL_PHONE, plain_join, plain_keys
+    from psc.testing.madeup import ORDER_PHONE, PARCEL_PHONE, plain_join, plain_keys, plain_shared
 
     pairs = plain_join(orders, parcels, want=_WANT, max_rows_per_key=_ROWS_PER_KEY)
     theirs, ours = set(plain_keys(parcels, PARCEL_PHONE).dropna()), set(plain_keys(orders, ORDER_PHONE).dropna())
-    return _Expected(pairs, len(ours & theirs), min(len(ours), len(theirs)))
+    shared = plain_shared(orders, parcels).groupby(_GROUP)
+    spent = shared.agg(customers=("key", "nunique"), total=("paid", "sum"), payments=("paid", "count"))
+    return _Expected(pairs, len(ours & theirs), min(len(ours), len(theirs)), spent, 0)
 
 
 def _make_homes(stage: _Stage, *, small: bool) -> None:
@@ -171,9 +192,16 @@ def _make_homes(stage: _Stage, *, small: bool) -> None:
     cards = {name: stage.folder / f"{name}.card.json" for name in ("merchant", "courier")}
     grant_file = stage.folder / "parcels.agreement.json"
     # A small table would be refused by the default least sizes; the demo then agrees on smaller ones.
-    offer = Offer("parcels", ("match", "count"), release=_WANT)
+    offer = Offer(
+        "parcels",
+        ("match", "count", "aggregate"),
+        release=_WANT,
+        values=[spec.split(":")[0] for spec in _VALUES],
+        groups=[_GROUP],
+        max_rows_per_key=_ROWS_PER_KEY,
+    )
     if small:
-        offer = replace(offer, min_input=10, min_result=1)
+        offer = replace(offer, min_input=10, min_result=1, min_group=_SMALL_GROUP)
     with (
         Home.create(stage.merchant, "merchant") as merchant,
         Home.create(stage.courier, "courier", listen=stage.address, address=stage.address) as courier,
@@ -191,7 +219,9 @@ def _make_homes(stage: _Stage, *, small: bool) -> None:
             source=stage.parcels,
             keys=[f"phone={PARCEL_PHONE}:phone"],
             release=_RELEASE,
-            max_rows_per_key=_ROWS_PER_KEY,
+            values=_VALUES,
+            groups=[_GROUP],
+            max_rows_per_key=_ROWS_OF_A_CUSTOMER,
             on_bad="skip",
             rejects=stage.folder / "parcels.rejects.csv",
         )
@@ -251,8 +281,9 @@ def _tail(log: Path) -> str:
 
 
 def _ask(cli: Cli, stage: _Stage) -> list[tuple[Plan, Result]]:
-    """Plan and run a match and a count as the merchant."""
-    from psc.operations.requests import Count, Match
+    """Plan and run a match, a count and an aggregate as the merchant."""
+    from psc.operations.requests import Aggregate, Count, Match
+    from psc.operations.select import mean, sum_of
     from psc.sdk.node import Node
     from psc.testing.madeup import ORDER_PHONE
 
@@ -261,12 +292,21 @@ def _ask(cli: Cli, stage: _Stage) -> list[tuple[Plan, Result]]:
     requests: list[Request] = [
         Match(stage.orders, on=on, dataset="parcels", want=_WANT, purpose=_PURPOSE, on_bad="skip", rejects=rejects),
         Count(stage.orders, on=on, dataset="parcels", purpose=_PURPOSE, on_bad="skip"),
+        Aggregate(
+            stage.orders,
+            on=on,
+            dataset="parcels",
+            select=[sum_of("paid"), mean("paid")],
+            group_by=_GROUP,
+            purpose=_PURPOSE,
+            on_bad="skip",
+        ),
     ]
     runs = []
     with Node.open(stage.merchant) as node, node.connect("courier") as courier:
         for request in requests:
             plan = courier.plan(request)
-            if not cli.as_json and request.OPERATION == "match":
+            if not cli.as_json and request.OPERATION != "count":
                 cli.answer({}, "", *plan_shown(plan, node.name), "")
             _tell(cli, label("demo-running", operation=request.OPERATION))
             runs.append((plan, watched(cli, plan.run)))
@@ -281,7 +321,7 @@ def _check(runs: list[tuple[Plan, Result]], expected: _Expected) -> None:
     """
     from psc.errors import LocalProtocolError
 
-    matched, counted = _both(runs)
+    matched, counted, spent = _results(runs)
     got = _sorted_pairs(matched.to_pandas())
     wanted = _sorted_pairs(expected.pairs)
     if got != wanted:
@@ -289,10 +329,25 @@ def _check(runs: list[tuple[Plan, Result]], expected: _Expected) -> None:
     if matched.matched_keys != expected.common or counted.count != expected.common:
         wrong = counted.count if counted.count != expected.common else matched.matched_keys
         raise LocalProtocolError("cli.demo-wrong-answer", operation="count", got=wrong, expected=expected.common)
+    _check_groups(spent, expected)
 
 
-def _both(runs: list[tuple[Plan, Result]]) -> tuple[MatchResult, CountResult]:
-    return cast("MatchResult", runs[0][1]), cast("CountResult", runs[1][1])
+def _check_groups(spent: AggregateResult, expected: _Expected) -> None:
+    from psc.errors import LocalProtocolError
+
+    for row in spent.to_arrow().to_pylist():
+        known = row[_GROUP] in expected.spent.index
+        customers, total, payments = expected.spent.loc[row[_GROUP]] if known else (0, Decimal(0), 0)
+        mean = float(Fraction(total) / payments) if payments else None
+        right = (None, None, None) if row["withheld"] else (customers, total, mean)
+        got = (row["customers"], row["paid_sum"], row["paid_mean"])
+        if got != right or (customers < expected.least_group and not row["withheld"]):
+            raise LocalProtocolError("cli.demo-wrong-answer", operation="aggregate", got=str(got), expected=str(right))
+
+
+def _results(runs: list[tuple[Plan, Result]]) -> tuple[MatchResult, CountResult, AggregateResult]:
+    matched, counted, spent = (result for _, result in runs)
+    return cast("MatchResult", matched), cast("CountResult", counted), cast("AggregateResult", spent)
 
 
 def _sorted_pairs(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
@@ -319,15 +374,18 @@ def _verify_elsewhere(stage: _Stage, run_ids: list[str]) -> list[Path]:
 
 
 def _shown(stage: _Stage, runs: list[tuple[Plan, Result]], receipts: list[Path], *, kept: bool) -> list[RenderableType]:
-    matched, counted = _both(runs)
-    plan = runs[0][0]
+    matched, counted, spent = _results(runs)
+    plan, spent_plan = runs[0][0], runs[2][0]
+    said = {
+        "match": label("demo-match-answer", rows=number_text(matched.table.num_rows), keys=number_text(matched.matched_keys)),
+        "count": label("demo-count-answer", keys=number_text(counted.count)),
+        "aggregate": label("demo-aggregate-answer", groups=spent.to_arrow().num_rows, withheld=spent.withheld_groups),
+    }
     columns = [label(name) for name in ("operation", "answer", "plain-join", "time", "planned", "cpu", "sent", "received")]
     cells = [
         [
             run_plan.request.OPERATION,
-            label("demo-match-answer", rows=number_text(matched.table.num_rows), keys=number_text(matched.matched_keys))
-            if run_plan is plan
-            else label("demo-count-answer", keys=number_text(counted.count)),
+            said[run_plan.request.OPERATION],
             f"✓ {label('demo-equal')}",
             seconds_text(result.stats.seconds),
             seconds_text(None if run_plan.estimate is None else run_plan.estimate.seconds),
@@ -339,7 +397,10 @@ def _shown(stage: _Stage, runs: list[tuple[Plan, Result]], receipts: list[Path],
     ]
     answers = listing(columns, cells, title=label("demo-answers"), right=columns[3:])
     names = {"initiator": "merchant", "responder": "courier"}
-    shown: list[RenderableType] = ["", _sample(matched, plan), "", answers]
+    request = cast("Aggregate", spent_plan.request)
+    decimals = float_decimals(request, spent_plan.shape.terms) if spent_plan.shape is not None else None
+    title = label("demo-aggregate-title", what=asked_text(request), group=_GROUP)
+    shown: list[RenderableType] = ["", _sample(matched, plan), "", title, *groups_shown(spent.to_arrow(), decimals), "", answers]
     for run_plan, result in runs:
         shown += ["", run_plan.request.OPERATION, *learned(result.leakage, names, future=False)[1:]]
     left_out = sum(plan.rejected.values())

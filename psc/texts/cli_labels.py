@@ -258,6 +258,8 @@ LABELS: dict[str, tuple[str, str]] = {
     "demo-equal": ("equal", "一致"),
     "demo-match-answer": ("{rows} rows, {keys} keys", "{rows} 行，{keys} 个键"),
     "demo-count-answer": ("{keys} keys", "{keys} 个键"),
+    "demo-aggregate-answer": ("{groups} groups, {withheld} withheld", "{groups} 组，{withheld} 组不予显示"),
+    "demo-aggregate-title": ("{what}, by {group}", "按 {group}：{what}"),
     "demo-receipts-verified": (
         "signed by both, verified in a third home that holds only the two cards",
         "双方签名，已在仅持有双方名片的第三个主目录中核验",

@@ -13,20 +13,22 @@ from .conftest import Psc
 def test_a_small_demo_runs_checks_and_keeps(psc: Psc, tmp_path: Path) -> None:
     document = psc("demo --rows 400 --dir kept --json").json()
     assert document["equals_plain_join"]
-    assert [run["result"]["operation"] for run in document["runs"]] == ["match", "count"]
-    assert document["receipts_verified"] == 2
+    assert [run["result"]["operation"] for run in document["runs"]] == ["match", "count", "aggregate"]
+    assert document["receipts_verified"] == 3
     assert all(Path(file).is_file() for file in document["receipts"])
     assert "server.stopped" in (tmp_path / "kept" / "courier.log").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
-def test_a_wrong_answer_fails_the_demo(psc: Psc, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("oracle", "operation"), [("plain_join", "match"), ("plain_shared", "aggregate")])
+def test_a_wrong_answer_fails_the_demo(psc: Psc, monkeypatch: pytest.MonkeyPatch, oracle: str, operation: str) -> None:
     from psc.testing import madeup
 
-    right = madeup.plain_join
-    monkeypatch.setattr(madeup, "plain_join", lambda *args, **more: right(*args, **more).iloc[1:])
+    right = getattr(madeup, oracle)
+    monkeypatch.setattr(madeup, oracle, lambda *args, **more: right(*args, **more).iloc[2:])
     error = psc("demo --rows 400 --json").error()
     assert (error["code"], error["exit_code"]) == ("cli.demo-wrong-answer", 1)
+    assert error["fields"]["operation"] == operation
 
 
 @pytest.mark.slow
