@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import IntEnum
 
@@ -25,7 +26,10 @@ _TIES_EXACT = 9 * 10**14
 """Up to so many units the tie between two neighbours is the nearest float of a quotient of two exact ones."""
 _TIES_SHORTEST = 10**14
 """Up to so many units the tie has at most 15 digits, and a float that equals it is printed as it."""
-_WIDE = pa.decimal256(76, 38)
+_LONG, _LONGEST = pa.decimal128(38, 18), pa.decimal256(76, 38)
+_LIMB = 2**32 - 1
+_PASS_DIGITS = 9
+"""Decimal digits that one division takes off: its divisor fits into 32 bits."""
 _DIGITS = Context(prec=400, rounding=ROUND_HALF_EVEN, Emax=10_000_000, Emin=-10_000_000)
 _WHOLE_DIGITS_MAX = 40
 
@@ -65,7 +69,9 @@ def units_of(array: pa.Array, scale: int, magnitude: int, *, whole: bool) -> tup
         array, kind = array.cast(pa.int8()), pa.int8()
     if pa.types.is_integer(kind):
         numbers = array.fill_null(0).to_numpy(zero_copy_only=False)
-        return _scaled(np.minimum(numbers, VALUE_LIMIT).astype(np.int64), scale), classes
+        if pa.types.is_uint64(kind):
+            numbers = np.minimum(numbers, VALUE_LIMIT)
+        return _scaled(numbers.astype(np.int64), scale), classes
     if pa.types.is_float32(kind) or pa.types.is_float64(kind):
         return _float_units(array, scale, magnitude, classes, whole=whole), classes
     if pa.types.is_decimal(kind):
@@ -92,8 +98,8 @@ def _float_units(array: pa.Array, scale: int, magnitude: int, classes: _Classes,
     with np.errstate(over="ignore"):
         products = numbers * float(10**scale)
     # Beyond its digits a float says nothing; far beyond the range it still says that it is outside.
-    digits = (24 if single else 53) - (0 if whole else 1)
-    over = np.abs(products) > (1 << digits)
+    bits = 24 if single else 53
+    over = np.abs(numbers) > 2.0**bits if whole else np.abs(products) > 2.0 ** (bits - 1)
     outside = over & (np.abs(products) > 2.0 * magnitude)
     classes[over & ~outside] = ValueClass.IMPRECISE
     inside = np.where(over, 0.0, numbers)
@@ -139,32 +145,76 @@ def _text_units(text: pa.LargeStringArray, scale: int, classes: _Classes, *, who
             return _rounded(numbers, scale)
     matches = pc.match_substring_regex(filled, _NUMBER)
     classes[~matches.to_numpy(zero_copy_only=False)] = ValueClass.NOT_NUMBER
-    return _decimal_units(pc.if_else(matches, filled, "0"), scale, classes, whole=whole)
+    numbers = pc.if_else(matches, filled, "0")
+    for kind in (_LONG, _LONGEST):
+        with suppress(pa.ArrowInvalid):
+            return _decimal_units(numbers.cast(kind), scale, classes, whole=whole)
+    return _decimals_one_by_one(numbers, scale, classes, whole=whole)
 
 
 def _decimal_units(cells: pa.Array, scale: int, classes: _Classes, *, whole: bool) -> _Ints:
-    """Return the units of decimals or of texts that are numbers, without nulls; notes in ``classes`` what is not whole."""
-    try:
-        exact = rounded = cells if pa.types.is_decimal(cells.type) else cells.cast(_WIDE)
-        if exact.type.scale > scale:
-            rounded = pc.round(exact, ndigits=scale, round_mode="half_to_even")
-        narrow = rounded.cast(pa.decimal256(76, scale))
-    except pa.ArrowInvalid:
+    """Return the units of decimals without nulls; notes in ``classes`` what is not whole.
+
+    The division is our own: Arrow's rounds 4503599627370495.5 of 38 decimals to ...494.
+    """
+    if pa.types.is_decimal32(cells.type) or pa.types.is_decimal64(cells.type):
+        cells = cells.cast(pa.decimal128(38, cells.type.scale))
+    shift = cells.type.scale - scale
+    if cells.type.scale < 0 or not len(cells):
         return _decimals_one_by_one(cells, scale, classes, whole=whole)
+    negative, limbs = _magnitudes(cells)
+    digits, remainder = 0, np.zeros(len(cells), np.uint64)  # the digits that the last division took off
+    more = np.zeros(len(cells), bool)  # whether those before it took off anything but zeros
+    for places in range(shift, 0, -_PASS_DIGITS):
+        more |= remainder > 0
+        digits = min(_PASS_DIGITS, places)
+        remainder = _divide(limbs, 10**digits)
     if whole:
-        fraction = pc.not_equal(rounded, exact).to_numpy(zero_copy_only=False)
-        classes[fraction & (classes == ValueClass.OK)] = ValueClass.NOT_WHOLE
-    if not len(narrow):
-        return np.zeros(0, np.int64)
-    words = np.frombuffer(narrow.buffers()[1], "<i8").reshape(-1, 4)[narrow.offset : narrow.offset + len(narrow)]
-    low, sign = words[:, 0], words[:, 3] < 0
-    fits = (words[:, 1:] == (low >> 63)[:, None]).all(axis=1)
-    units: _Ints = np.where(fits, low, np.where(sign, -VALUE_LIMIT, VALUE_LIMIT))
-    return np.clip(units, -VALUE_LIMIT, VALUE_LIMIT)
+        classes[((remainder > 0) | more) & (classes == ValueClass.OK)] = ValueClass.NOT_WHOLE
+    units = _whole_units(limbs)
+    if digits:
+        half = np.uint64(5 * 10 ** (digits - 1))
+        units += (remainder > half) | ((remainder == half) & (more | (units % 2 == 1)))
+    units = np.minimum(units, VALUE_LIMIT) if shift >= 0 else _scaled(units, -shift)
+    return np.where(negative, -units, units)
+
+
+def _magnitudes(cells: pa.Array) -> tuple[npt.NDArray[np.bool_], list[npt.NDArray[np.uint64]]]:
+    """Return which decimals are negative, and the absolute values of all as limbs of 32 bits, the lowest first."""
+    count = cells.type.bit_width // 32
+    raw = np.frombuffer(cells.buffers()[1], "<u4").reshape(-1, count)[cells.offset : cells.offset + len(cells)]
+    negative = raw[:, -1] >> 31 == 1
+    carry = negative.astype(np.uint64)
+    limbs = []
+    for index in range(count):
+        limb = np.where(negative, ~raw[:, index], raw[:, index]).astype(np.uint64) + carry
+        limbs.append(limb & np.uint64(_LIMB))
+        carry = limb >> np.uint64(32)
+    while len(limbs) > 2 and not limbs[-1].any():
+        limbs.pop()
+    return negative, limbs
+
+
+def _divide(limbs: list[npt.NDArray[np.uint64]], divisor: int) -> npt.NDArray[np.uint64]:
+    """Divide in place by a number below 2^32, and return the remainders."""
+    remainder = np.zeros_like(limbs[0])
+    for index in reversed(range(len(limbs))):
+        dividend = remainder << np.uint64(32) | limbs[index]
+        limbs[index] = dividend // np.uint64(divisor)
+        remainder = dividend - limbs[index] * np.uint64(divisor)
+    return remainder
+
+
+def _whole_units(limbs: list[npt.NDArray[np.uint64]]) -> _Ints:
+    """Return limbs as numbers, ``VALUE_LIMIT`` at most."""
+    low = np.minimum(limbs[1] << np.uint64(32) | limbs[0], np.uint64(VALUE_LIMIT))
+    for limb in limbs[2:]:
+        low[limb > 0] = VALUE_LIMIT
+    return low.astype(np.int64)
 
 
 def _decimals_one_by_one(cells: pa.Array, scale: int, classes: _Classes, *, whole: bool) -> _Ints:
-    """Do the same for cells of which some have more digits than Arrow's widest decimal."""
+    """Do the same for decimals or texts that Arrow's widest decimal does not hold all of."""
     units = np.zeros(len(cells), np.int64)
     for index, cell in enumerate(cells.to_pylist()):
         number = _DIGITS.create_decimal(cell)
