@@ -132,10 +132,10 @@ def group_rows(table: Source | pa.Table, column: str, rows: npt.NDArray[np.int64
     cells = source.table.column(column).combine_chunks()
     if isinstance(cells, pa.ChunkedArray):  # combine_chunks of zero chunks
         cells = pa.array([], cells.type)
-    kind = cells.type.value_type if pa.types.is_dictionary(cells.type) else cells.type
+    kind = cells.type
     if not (is_key_type(kind) or pa.types.is_boolean(kind) or pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
         raise DataError("data.group-column-type", file=source.name, column=column, type=str(kind))
-    coded = cells.take(pa.array(rows)).cast(kind).dictionary_encode()
+    coded = cells.take(pa.array(rows)).dictionary_encode()
     if len(coded.dictionary) > 2 * GROUPS_MAX:
         raise _too_many(source, column, len(coded.dictionary))
     codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)  # -1 finds the last place, which is that of nulls

@@ -102,7 +102,7 @@ class Source:
 
 def as_source(table: Source | pa.Table) -> Source:
     """Return a table as a source; one that came from nowhere has no file to name."""
-    return table if isinstance(table, Source) else Source(table, "-", (Part("-", table.num_rows),))
+    return table if isinstance(table, Source) else Source(plain_types(table), "-", (Part("-", table.num_rows),))
 
 
 def _hash_column(digest: Any, column: pa.ChunkedArray) -> None:

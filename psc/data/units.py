@@ -50,7 +50,7 @@ def units_of(array: pa.Array, scale: int, magnitude: int, *, whole: bool) -> tup
     """Return the units of cells and what each cell is.
 
     Args:
-        array: cells of any type, no dictionary.
+        array: cells of a type that a source's table has.
         scale: decimals, 0 to 9.
         magnitude: the greatest absolute value that is of use, in units. A float that has lost digits but is more than twice as
             large is outside all the same.
@@ -76,8 +76,8 @@ def units_of(array: pa.Array, scale: int, magnitude: int, *, whole: bool) -> tup
         return _float_units(array, scale, magnitude, classes, whole=whole), classes
     if pa.types.is_decimal(kind):
         return _decimal_units(array.fill_null(Decimal(0)), scale, classes, whole=whole), classes
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return _text_units(array.cast(pa.large_string()), scale, classes, whole=whole), classes
+    if pa.types.is_large_string(kind):
+        return _text_units(array, scale, classes, whole=whole), classes
     return None
 
 

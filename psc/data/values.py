@@ -344,5 +344,4 @@ def _taken(column: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> pa.Array:
     if isinstance(array, pa.ChunkedArray):  # combine_chunks of zero chunks
         array = pa.array([], column.type)
     everything = len(rows) == len(array) and np.array_equal(rows, np.arange(len(array)))
-    array = array if everything else array.take(pa.array(rows))
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    return array if everything else array.take(pa.array(rows))
