@@ -158,6 +158,7 @@ class RlweEngine:
     id: str = "rlwe-8192-168/1"
     block: int = _BLOCK
     max_cells: int = 40
+    hides_mask: bool = True
     ciphertext_bytes: int = _POLYNOMIAL_BYTES
 
     def key_bytes(self, columns: int) -> int:

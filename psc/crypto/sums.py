@@ -102,6 +102,10 @@ class SumEngine(Protocol):
         """Cells that one key set may release."""
 
     @property
+    def hides_mask(self) -> bool:
+        """Whether the owner of the keys learns nothing of which positions were summed. Where not, it may know membership."""
+
+    @property
     def ciphertext_bytes(self) -> int:
         """Length of a ciphertext: one block of one column."""
 

@@ -16,6 +16,7 @@ An engine is a ``psc.crypto.sums.SumEngine``. Nothing of an extra is imported be
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from psc.errors import UsageError
@@ -23,7 +24,7 @@ from psc.errors import UsageError
 if TYPE_CHECKING:
     from psc.crypto.sums import SumEngine
 
-__all__ = ["DEFAULT", "ENGINES", "engine"]
+__all__ = ["DEFAULT", "ENGINES", "available", "engine"]
 
 DEFAULT = "rlwe-8192-168/1"
 """The engine that is taken when nothing else is agreed."""
@@ -35,6 +36,11 @@ ENGINES: dict[str, tuple[str, str, str | None, str | None]] = {
     "bfv-8192-168/1": ("psc.engines.tenseal", "BFV", "tenseal", "tenseal"),
 }
 """For each id the module and the name of the engine, and the extra and package that it needs."""
+
+
+def available() -> tuple[str, ...]:
+    """Return the ids of the engines whose packages are installed here."""
+    return tuple(name for name, (*_, package) in ENGINES.items() if package is None or find_spec(package) is not None)
 
 
 def engine(engine_id: str = DEFAULT) -> SumEngine:

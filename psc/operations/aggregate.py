@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from psc.crypto import Items, Rng
 from psc.data.values import entry_bound
-from psc.engines import engine
-from psc.errors import MalformedMessageError, Rule, UsageError
+from psc.engines import DEFAULT, available, engine
+from psc.errors import MalformedMessageError, ParameterMismatchError, Rule, UsageError
 from psc.node.tables import LoadedDataset
 from psc.operations.play import Play, RunShape
 from psc.operations.prepare import OwnTable
@@ -152,6 +152,8 @@ class DhSumAggregate(_Aggregate):
 
     def plan(self, request: Request, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> RunShape:
         request = cast("Aggregate", request)
+        if not engine(request.engine).hides_mask:
+            raise UsageError("operations.engine-shows-members", engine=request.engine, engines=DEFAULT)
         terms = _terms(request, asked, allow, entry, own)
         each = _dummies(allow.noise, terms)
         sizes = np.bincount(own.groups.index, minlength=terms.own_groups)
@@ -170,9 +172,13 @@ class DhSumAggregate(_Aggregate):
         return whole and 1 <= len(blocks) <= most and (bool(shape.terms.groups) or shape.sizes[1] == planned_size)
 
     def _fits(self, hello: Hello, terms: AggregateTerms) -> bool:
+        if terms.engine not in available() or not engine(terms.engine).hides_mask:
+            ours = ", ".join(available())
+            raise ParameterMismatchError(
+                "operations.versions-differ", what="engine", ours=ours, theirs=terms.engine, software="-"
+            )
         return (
-            hello.initiator_role == "receiver"
-            and terms.membership == "hidden"
+            terms.membership == "hidden"
             and len(terms.blocks) == terms.own_groups
             and sum(terms.blocks) == hello.initiator_size
             and not terms.weights

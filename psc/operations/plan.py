@@ -192,7 +192,7 @@ def make_plan(
     plan = Plan(request=request, partner=partner.name)
     membership = request.membership if isinstance(request, Aggregate) else "hidden"
     protocol = protocol_of(request.OPERATION, membership)
-    check_compatible(status, protocol)
+    check_compatible(status, protocol, request.engine if isinstance(request, Aggregate) and membership == "hidden" else "")
     asked = _request(catalogue, request)
     if isinstance(asked, Deny):
         plan.refusal = asked.error()

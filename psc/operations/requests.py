@@ -7,16 +7,14 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, cast
 
+from psc.engines import DEFAULT
 from psc.errors import UsageError
 from psc.operations.select import Output
 from psc.types import Membership, OperationName, OutputTo
 
-__all__ = ["DEFAULT_ENGINE", "Aggregate", "Count", "GroupBy", "Match", "Request", "Select", "key_names"]
+__all__ = ["Aggregate", "Count", "GroupBy", "Match", "Request", "Select", "key_names"]
 
 On = str | Sequence[str] | Mapping[str, str]
-DEFAULT_ENGINE = "rlwe-8192-168/1"
-"""The encryption that adds up hidden values, unless another is asked for."""
-
 Select = Output | Sequence["Output | tuple[Output, ...]"]
 GroupBy = str | Sequence[str]
 
@@ -89,7 +87,7 @@ class Aggregate(_Asked):
     group_by: GroupBy = field(default=(), kw_only=True)
     membership: Membership = field(default="hidden", kw_only=True)
     minimum_group: int | None = field(default=None, kw_only=True)
-    engine: str = field(default=DEFAULT_ENGINE, kw_only=True)
+    engine: str = field(default=DEFAULT, kw_only=True)
 
     def __post_init__(self) -> None:
         chosen = (self.select,) if isinstance(self.select, Output) else tuple(self.select)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from psc import __version__
 from psc.data.kinds import RULES_ID, metadata_hash
+from psc.engines import available
 from psc.errors import ParameterMismatchError
 from psc.node.clock import now, timestamp
 from psc.operations.estimate import seconds_per_item
@@ -38,6 +39,7 @@ class Status(Document):
     series: str = Field(max_length=16)
     software: PlainText = Field(max_length=64)
     protocols: tuple[ProtocolVersion, ...] = Field(max_length=32)
+    engines: tuple[PlainText, ...] = Field(max_length=32)
     rules: str = Field(max_length=64)
     region: str = Field(pattern=r"^[A-Z]{2}$")
     number_metadata: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -53,6 +55,7 @@ def own_status(region: str, limits: Limits) -> Status:
         series=PROTOCOL_SERIES,
         software=__version__,
         protocols=tuple(ProtocolVersion(id=spec.id, version=spec.version, suite=spec.suite) for spec in PROTOCOLS.values()),
+        engines=available(),
         rules=RULES_ID,
         region=region,
         number_metadata=metadata_hash(region),
@@ -63,8 +66,8 @@ def own_status(region: str, limits: Limits) -> Status:
     )
 
 
-def check_compatible(status: Status, protocol: str) -> None:
-    """Refuse a partner whose software cannot run ``protocol`` with ours, and say what differs.
+def check_compatible(status: Status, protocol: str, engine: str = "") -> None:
+    """Refuse a partner whose software cannot run ``protocol`` with ours, and say what differs; so for an engine's id.
 
     Raises:
         ParameterMismatchError: another series, protocol version, suite or normalisation rule.
@@ -80,3 +83,8 @@ def check_compatible(status: Status, protocol: str) -> None:
             raise ParameterMismatchError(
                 "operations.versions-differ", what=what, ours=ours, theirs=other, software=status.software
             )
+    if engine and engine in available() and engine not in status.engines:
+        theirs_are = ", ".join(status.engines)
+        raise ParameterMismatchError(
+            "operations.versions-differ", what="engines", ours=engine, theirs=theirs_are, software=status.software
+        )

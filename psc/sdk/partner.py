@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Self, cast
 
+from psc.engines import DEFAULT
 from psc.errors import AuthenticationError
 from psc.node.home import Home
 from psc.node.trust import Partner as PinnedPartner
 from psc.operations.initiator import Asking, Tap
 from psc.operations.plan import Plan, make_plan
 from psc.operations.progress import Cancel, ProgressCallback
-from psc.operations.requests import DEFAULT_ENGINE, Aggregate, Count, GroupBy, Match, On, Request, Select
+from psc.operations.requests import Aggregate, Count, GroupBy, Match, On, Request, Select
 from psc.operations.results import AggregateResult, CountResult, MatchResult
 from psc.operations.status import Status
 from psc.policy.catalogue import Catalogue
@@ -180,7 +181,7 @@ class Partner:
         rejects: str | Path | None = None,
         minimum_result: int | None = None,
         minimum_group: int | None = None,
-        engine: str = DEFAULT_ENGINE,
+        engine: str = DEFAULT,
         progress: ProgressCallback | None = None,
         cancel: Cancel | None = None,
     ) -> AggregateResult:

@@ -71,12 +71,14 @@ class ClearSums:
         max_cells: cells that one key set may release.
         positions: the most positions of a section.
         ciphertext_padding: bytes by which a ciphertext is longer than its block, to try message sizes.
+        hides_mask: false, as nothing is hidden.
     """
 
     block: int = 16
     max_cells: int = 40
     positions: int = 1 << 40
     ciphertext_padding: int = 0
+    hides_mask: bool = False
 
     @property
     def id(self) -> str:

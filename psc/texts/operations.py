@@ -296,11 +296,11 @@ TEXTS: dict[str, Text] = {
         "Nothing was moved. Let the partner declare a narrower range or fewer decimals, or ask for a sum instead of a variance.",
         "未传输任何数据。请让对方声明更窄的范围或更少的小数位，或以求和代替方差。",
     ),
-    "operations.too-many-dummies": Text(
-        "Noise on the counts of {cells} cells needs {dummies} dummies; the limit is {limit}.",
-        "对 {cells} 个单元的计数加噪需要 {dummies} 个虚拟键，上限为 {limit}。",
-        "Group by fewer columns, or agree on a larger noise budget.",
-        "请减少分组列，或约定更大的噪声预算。",
+    "operations.engine-shows-members": Text(
+        "The engine {engine} would show the partner which of its customers match.",
+        "引擎 {engine} 会向对方显示其哪些客户匹配。",
+        "Take {engines}; or, if the agreement allows it, membership='owner', which needs no engine.",
+        "请使用 {engines}；或在授权协议允许时使用 membership='owner'，此时无需引擎。",
     ),
     "operations.result-elsewhere": Text(
         "The result of run {run_id} went to the partner alone.",
