@@ -76,6 +76,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "operations": ("operations", "操作"),
     "output-to": ("result goes to", "结果归属"),
     "output-receiver": ("the asking side alone", "仅请求方"),
+    "output-responder": ("the answering side alone", "仅应答方"),
     "output-both": ("both sides", "双方"),
     "input-keys": ("keys of a set", "集合键数"),
     "least-result": ("least result", "最小结果"),
