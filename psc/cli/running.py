@@ -245,7 +245,8 @@ def aggregate(
     force: ForceOption = False,
 ) -> None:
     """Compute sums over the customers in common with a partner's dataset."""
-    from psc.operations.requests import DEFAULT_ENGINE, Aggregate
+    from psc.engines import DEFAULT
+    from psc.operations.requests import Aggregate
 
     asked, on = parse_target(target), parse_on(key)
     outputs, groups = parse_select(select), parse_group_by(group_by or ())
@@ -265,7 +266,7 @@ def aggregate(
         rejects=rejects,
         minimum_result=minimum_result,
         minimum_group=minimum_group,
-        engine=engine or DEFAULT_ENGINE,
+        engine=engine or DEFAULT,
     )
     _run(cli, asked.partner, request, dry_run=dry_run, written=_Written(output, unmask=False))
 
