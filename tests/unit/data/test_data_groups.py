@@ -18,8 +18,8 @@ from psc.data.keys import KeyUse, prepare_keys
 from psc.data.source import as_source
 from psc.errors import DataError, UsageError
 from psc.types import GROUPS_MAX
-from tests.hostile_text import HIDDEN
 from tests.homes import code_of
+from tests.hostile_text import HIDDEN
 
 
 def group(
