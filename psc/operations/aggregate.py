@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from psc.crypto import Items, Rng
 from psc.data.values import entry_bound
 from psc.engines import DEFAULT, available, engine
-from psc.errors import MalformedMessageError, ParameterMismatchError, Rule, UsageError
+from psc.errors import CryptoError, MalformedMessageError, ParameterMismatchError, Rule, UsageError
 from psc.node.tables import LoadedDataset
 from psc.operations.play import Play, RunShape
 from psc.operations.prepare import OwnTable
@@ -28,6 +28,8 @@ from psc.operations.select import statistics_of
 from psc.operations.table import label_bytes, labels_of, outputs_table, statistic_name, statistics_table
 from psc.policy.decide import Allow, Deny, RunRequest
 from psc.policy.release import (
+    check_table,
+    check_table,
     draw_common,
     draw_noise,
     dummies,
@@ -97,8 +99,30 @@ class _Aggregate(Play["Sums | None", "Sums | None"]):
 
     def check_hello(self, hello: Hello) -> None:
         terms = hello.aggregate
-        if terms is None or hello.released or not self._fits(hello, terms):
+        told = terms is not None and (hello.output_to != "receiver" or not terms.own_columns)
+        if terms is None or hello.released or not told or not self._fits(hello, terms):
             raise MalformedMessageError("session.document-malformed", kind="Hello", where="aggregate")
+
+    def check_feasible(self, hello: Hello, keys: int) -> None:
+        terms = cast("AggregateTerms", hello.aggregate)
+        sizes = (hello.initiator_size, self._their_size(keys, hello.noise, terms))
+        try:
+            self._check_exact(replace(RunShape.asked(hello), sizes=sizes))
+        except (UsageError, CryptoError) as error:  # an initiator of ours finds this when it plans
+            raise ParameterMismatchError(error.code, **error.fields) from None
+
+    def _check_exact(self, shape: RunShape) -> None:
+        """Refuse sums that may not be exact, or not hidden.
+
+        Raises:
+            UsageError, CryptoError: they are not.
+        """
+        widths(shape)
+
+    def _their_size(self, keys: int, noise: Noise | None, terms: AggregateTerms) -> int:
+        """Return the largest size that the responder's set can have, as far as it is known before it accepts."""
+        del noise, terms
+        return padded_size(keys)
 
     def _fits(self, hello: Hello, terms: AggregateTerms) -> bool:
         raise NotImplementedError
@@ -127,7 +151,7 @@ class _Aggregate(Play["Sums | None", "Sums | None"]):
         raise NotImplementedError
 
     def read(self, shape: RunShape, asked: Sums | None) -> Labels:
-        return () if asked is None or asked.sums is None else labels_of(asked.labels, len(shape.terms.groups))
+        return () if asked is None or asked.sums is None else _their_labels(asked.labels, shape.terms)
 
     def result(
         self, request: Request, shape: RunShape, own: OwnTable, asked: Sums | None, read: object, ended: Ended
@@ -159,12 +183,19 @@ class DhSumAggregate(_Aggregate):
         sizes = np.bincount(own.groups.index, minlength=terms.own_groups)
         blocks = tuple(padded_size(int(size) + each * terms.their_groups) for size in sizes)
         terms = terms.model_copy(update={"blocks": blocks, "engine": engine(request.engine).id})
-        # Of the responder's groups only the number is known before it accepts: this is the most that their padding can make.
-        keys = entry.key_count_of(tuple(key.name for key in asked.keys)) + each * terms.own_groups * terms.their_groups
-        theirs = padded_size(keys) if not terms.groups else keys + keys // 16 + SMALLEST_SIZE * terms.their_groups
+        keys = entry.key_count_of(tuple(key.name for key in asked.keys))
+        theirs = self._their_size(keys, allow.noise, terms)
         shape = _shape(asked, allow, self.spec.id, (sum(blocks), theirs), terms)
-        masked_sums.sections(_dh_sum_params(shape, b"").layout)  # refuses what the encryption cannot keep exact and hidden
+        self._check_exact(shape)
         return shape
+
+    def _their_size(self, keys: int, noise: Noise | None, terms: AggregateTerms) -> int:
+        keys += _dummies(noise, terms) * terms.own_groups * terms.their_groups
+        # Of the responder's groups only the number is known before it accepts: this is the most that their padding can make.
+        return padded_size(keys) if not terms.groups else keys + keys // 16 + SMALLEST_SIZE * terms.their_groups
+
+    def _check_exact(self, shape: RunShape) -> None:
+        masked_sums.sections(_dh_sum_params(shape, b"").layout)
 
     def accepts(self, shape: RunShape, planned_size: int) -> bool:
         blocks, most = shape.responder_blocks, shape.terms.their_groups
@@ -181,6 +212,7 @@ class DhSumAggregate(_Aggregate):
             terms.membership == "hidden"
             and len(terms.blocks) == terms.own_groups
             and sum(terms.blocks) == hello.initiator_size
+            and all(padded_size(block) == block for block in terms.blocks)
             and not terms.weights
         )
 
@@ -238,7 +270,7 @@ class OwnerSumAggregate(_Aggregate):
         terms = _terms(cast("Aggregate", request), asked, allow, entry, own)
         keys = entry.key_count_of(tuple(key.name for key in asked.keys))
         shape = _shape(asked, allow, self.spec.id, (padded_size(own.keyed.key_count), padded_size(keys)), terms)
-        widths(shape)
+        self._check_exact(shape)
         return shape
 
     def accepts(self, shape: RunShape, planned_size: int) -> bool:
@@ -322,7 +354,7 @@ def _bounds(shape: RunShape) -> list[int]:
     bounds = []
     for statistic in terms.statistics:
         bound = entry_bound(statistic, None if statistic.column is None else values[statistic.column], terms.rows_bound)
-        bounds.append(bound if statistic.weight is None else bound * terms.weights[statistic.weight].magnitude)
+        bounds.append(bound if statistic.weight is None else bound * max(terms.weights[statistic.weight].magnitude, 1))
     return bounds
 
 
@@ -347,6 +379,9 @@ def _terms(request: Aggregate, asked: RunRequest, allow: Allow, entry: Catalogue
     weighted = list(dict.fromkeys(output.weight for output in request.outputs if output.weight is not None))
     groups = tuple(GroupColumn(name=group.name, groups=max(group.groups, 1)) for group in asked.groups)
     check_cells(len(own.groups.labels), math.prod(group.groups for group in groups))
+    labels = [len({label[at] for label in own.groups.labels}) for at in range(len(own.groups.columns))]
+    check_table([*labels, *(group.groups for group in groups)])
+    check_table([*(len(set(column)) for column in zip(*own.groups.labels, strict=True)), *(group.groups for group in groups)])
     return AggregateTerms(
         statistics=statistics_of(request.outputs, values, weighted),
         values=asked.values,
@@ -395,11 +430,19 @@ def _withhold(shape: RunShape, own: Labels | None, theirs: Labels | None) -> Wit
 
     def rule(counts: NDArray[np.int64], names: tuple[bytes, ...]) -> NDArray[np.bool_]:
         counts = np.maximum(estimate(counts, each), 0)
-        told = labels_of(names, len(shape.terms.groups)) if names else None
+        told = _their_labels(names, shape.terms) if names else None
         rows, columns = (own or _numbered(counts.shape[0])), (theirs or told or _numbered(counts.shape[1]))
         return suppress_blocks(counts, rows, columns, shape.terms.minimum_group)
 
     return rule
+
+
+def _their_labels(names: Sequence[bytes], terms: AggregateTerms) -> Labels:
+    """Read the names of the responder's groups; more labels of a column than are registered would make a table too large."""
+    labels = labels_of(names, len(terms.groups))
+    if any(len(set(column)) > group.groups for group, column in zip(terms.groups, zip(*labels, strict=True), strict=True)):
+        raise MalformedMessageError("session.message-malformed", what="a group column has more labels than agreed")
+    return labels
 
 
 def _numbered(count: int) -> Labels:
