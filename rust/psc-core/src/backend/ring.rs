@@ -26,6 +26,9 @@ pub trait Ring: Send + Sync {
     /// Return Σ a_i·b_i.
     fn inner(&self, prime: &Prime, a: &Residues, b: &Residues) -> u64;
 
+    /// Return the sum of the values at the positions in a cell, each times its weight (1 without any; within ±2^32).
+    fn sum(&self, prime: &Prime, values: &Residues, cells: &Cells, weights: Option<&Integers>, cell: i32) -> u64;
+
     /// Add, entry by entry.
     fn add(&self, prime: &Prime, sum: &mut Residues, a: &Residues);
 
@@ -35,8 +38,8 @@ pub trait Ring: Send + Sync {
     /// Replace each x by 2^64·error + value − x.
     fn add_message(&self, prime: &Prime, values: &mut Residues, errors: &Integers, messages: &Integers);
 
-    /// Read 42-bit numbers, the first in the lowest bits.
-    fn unpack(&self, plane: &Plane, out: &mut Residues);
+    /// Read 42-bit numbers, the first in the lowest bits; return the largest.
+    fn unpack(&self, plane: &Plane, out: &mut Residues) -> u64;
 
     /// Write 42-bit numbers.
     fn pack(&self, values: &Residues, plane: &mut Plane);
@@ -47,7 +50,19 @@ pub trait Ring: Send + Sync {
 
 /// Eight numbers of 42 bits take 42 bytes.
 const GROUP: usize = 8;
-const GROUP_BYTES: usize = GROUP * RESIDUE_BITS / 8;
+pub(super) const GROUP_BYTES: usize = GROUP * RESIDUE_BITS / 8;
+
+/// A weight as a residue.
+#[inline(always)]
+fn residue(prime: &Prime, weight: i64) -> u64 {
+    (weight as u64).wrapping_add((weight >> 63) as u64 & prime.modulus)
+}
+
+/// All ones where the position is in the cell, else zero.
+#[inline(always)]
+fn hit(at: i32, cell: i32) -> u64 {
+    u64::from(at == cell).wrapping_neg()
+}
 
 #[inline(always)]
 pub(super) fn add(prime: &Prime, sum: &mut Residues, a: &Residues) {
@@ -58,16 +73,29 @@ pub(super) fn add(prime: &Prime, sum: &mut Residues, a: &Residues) {
 
 #[inline(always)]
 pub(super) fn select(prime: &Prime, cells: &Cells, weights: Option<&Integers>, cell: i32, out: &mut Residues) {
-    let hit = |at: i32| u64::from(at == cell).wrapping_neg();
     match weights {
-        None => out.0.iter_mut().zip(&cells.0).for_each(|(out, at)| *out = hit(*at) & 1),
+        None => out.0.iter_mut().zip(&cells.0).for_each(|(out, at)| *out = hit(*at, cell) & 1),
         Some(weights) => {
             for ((out, at), weight) in out.0.iter_mut().zip(&cells.0).zip(&weights.0) {
-                let residue = (*weight as u64).wrapping_add((*weight >> 63) as u64 & prime.modulus);
-                *out = hit(*at) & residue;
+                *out = hit(*at, cell) & residue(prime, *weight);
             }
         }
     }
+}
+
+/// The sum of the values in a cell: 8192 of 42 bits are below 2^55.
+#[inline(always)]
+pub(super) fn sum_plain(values: &Residues, cells: &Cells, cell: i32) -> u64 {
+    let terms = values.0.iter().zip(&cells.0).map(|(x, at)| x & hit(*at, cell));
+    terms.fold(0, u64::wrapping_add)
+}
+
+/// The sum of 8192 products of 84 bits is below 2^97.
+#[inline(always)]
+pub(super) fn sum_weighted(prime: &Prime, values: &Residues, cells: &Cells, weights: &Integers, cell: i32) -> u128 {
+    let weighted = cells.0.iter().zip(&weights.0).map(|(at, weight)| hit(*at, cell) & residue(prime, *weight));
+    let terms = values.0.iter().zip(weighted).map(|(x, weight)| u128::from(*x).wrapping_mul(u128::from(weight)));
+    terms.fold(0, u128::wrapping_add)
 }
 
 #[inline(always)]
@@ -78,7 +106,8 @@ pub(super) fn add_message(prime: &Prime, values: &mut Residues, errors: &Integer
 }
 
 #[inline(always)]
-pub(super) fn unpack(plane: &Plane, out: &mut Residues) {
+pub(super) fn unpack(plane: &Plane, out: &mut Residues) -> u64 {
+    let mut largest = [0; GROUP];
     let word = |bytes: &[u8; GROUP_BYTES], at: usize| {
         u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight of 42 bytes"))
     };
@@ -94,7 +123,9 @@ pub(super) fn unpack(plane: &Plane, out: &mut Residues) {
             word(bytes, 31) >> 4 & LOW,
             word(bytes, 34) >> 22,
         ];
+        largest.iter_mut().zip(out).for_each(|(largest, x)| *largest = (*largest).max(*x));
     }
+    largest.into_iter().fold(0, u64::max)
 }
 
 #[inline(always)]

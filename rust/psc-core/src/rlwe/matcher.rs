@@ -5,7 +5,7 @@ use sha2::Sha512;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::owner::section_hash;
-use super::prime::{Integers, Residues, primes};
+use super::prime::{Integers, Prime, Residues, primes};
 use super::sample::{self, Public, Seed, Stream};
 use super::{CELLS_MAX, COEFFICIENT_BYTES, COLUMNS_MAX, DEGREE, PLANE_BYTES, POLYNOMIAL_BYTES, PRIMES, WEIGHT_LIMIT};
 use super::{flood_bound, key_bytes, reply_bytes, wire};
@@ -26,34 +26,10 @@ struct Sums {
     c0: Zeroizing<Vec<u64>>,
 }
 
-/// A block modulo one prime: its `a` at the reversed positions, and each column's b.
-struct Block {
-    a: Box<Residues>,
-    b: Vec<Box<Residues>>,
-}
-
-impl Block {
-    fn new(columns: usize) -> Self {
-        Self { a: Residues::zero(), b: (0..columns).map(|_| Residues::zero()).collect() }
-    }
-
-    fn load(
-        &mut self,
-        ring: &dyn Ring,
-        section: &Sha512,
-        which: Public,
-        index: usize,
-        what: &'static str,
-        polynomials: &[&[u8]],
-    ) -> Result<()> {
-        let prime = &primes()[index];
-        for (b, bytes) in self.b.iter_mut().zip(polynomials) {
-            wire::read(ring, what, bytes, index, prime, b)?;
-        }
-        sample::public(ring, section, which, index, prime, &mut self.a);
-        self.a.0.reverse();
-        Ok(())
-    }
+/// Write a public polynomial's values at the reversed positions.
+fn reversed(ring: &dyn Ring, section: &Sha512, which: Public, index: usize, out: &mut Residues) {
+    sample::public(ring, section, which, index, &primes()[index], out);
+    out.0.reverse();
 }
 
 /// What a block's positions count for.
@@ -72,6 +48,60 @@ impl Choice {
             all
         });
         choice
+    }
+}
+
+impl Choice {
+    /// All positions in cell 0, with these weights.
+    fn everywhere(weights: Box<Integers>) -> Self {
+        Self { cells: Box::new(Cells([0; DEGREE])), weights: Some(weights) }
+    }
+
+    /// Add Σ a·m to a cell's c1, m taken at 1/X and `a` at the reversed positions; modulo the prime at an index.
+    fn add_product(
+        &self,
+        ring: &dyn Ring,
+        cell: usize,
+        index: usize,
+        a: &Residues,
+        mask: &mut Residues,
+        c1: &mut Residues,
+    ) {
+        let prime = &primes()[index];
+        ring.select(prime, &self.cells, self.weights.as_deref(), cell as i32, mask);
+        ring.forward(prime, mask);
+        ring.multiply_add(prime, c1, a, mask);
+    }
+
+    /// Return coefficient 0 of Σ b·m of a cell, modulo the prime at an index.
+    fn coefficient(&self, ring: &dyn Ring, cell: usize, index: usize, b: &Residues) -> u64 {
+        ring.sum(&primes()[index], b, &self.cells, self.weights.as_deref(), cell as i32)
+    }
+}
+
+/// What makes a cell's reply say nothing but its sums.
+pub(super) struct Hiding {
+    /// The ternary polynomial that the public key is multiplied by, at 1/X.
+    pub ternary: Box<Integers>,
+    /// The error of c1, at 1/X.
+    pub errors: Box<Integers>,
+    /// For each column the error of c0, and the flood above its lower end.
+    pub coefficients: Zeroizing<Vec<(i64, u128)>>,
+}
+
+impl Hiding {
+    /// Draw, with floods within ± `bound`; without randomness, everything but the flood is zero.
+    fn draw(ring: &dyn Ring, seed: &Seed, columns: usize, bound: u128, randomise: bool) -> Self {
+        let mut stream = Stream::new(seed);
+        let (ternary, errors) = match randomise {
+            true => (stream.ternary(), stream.errors(ring)),
+            false => (Integers::zero(), Integers::zero()),
+        };
+        let coefficients = (0..columns).map(|_| {
+            let error = if randomise { stream.error() } else { 0 };
+            (error, stream.up_to(2 * bound))
+        });
+        Self { ternary, errors, coefficients: Zeroizing::new(coefficients.collect()) }
     }
 }
 
@@ -134,34 +164,61 @@ impl SumMatcher {
             return Err(Error::UsedUp { what: "sums" });
         }
         self.check(first_block, ciphertexts, cells, weights)?;
-        let mut held: Vec<Block> =
-            (0..BLOCKS_AT_ONCE.min(ciphertexts.len()) * PRIMES).map(|_| Block::new(self.columns)).collect();
-        let (ring, section) = (self.ring, &self.section);
+        let mut public: Vec<Box<Residues>> =
+            (0..BLOCKS_AT_ONCE.min(ciphertexts.len()) * PRIMES).map(|_| Residues::zero()).collect();
         parallel::install(|| {
             for (group, polynomials) in ciphertexts.chunks(BLOCKS_AT_ONCE).enumerate() {
                 let first = group * BLOCKS_AT_ONCE;
-                let loads = held.par_iter_mut().take(polynomials.len() * PRIMES).enumerate().map(|(at, block)| {
-                    let number = first_block + (first + at / PRIMES) as u64;
-                    let public = Public::Block(number);
-                    block.load(ring, section, public, at % PRIMES, "ciphertext", &polynomials[at / PRIMES])
-                });
-                loads.collect::<Result<()>>()?;
                 let part = |at: usize| at.min(cells.len())..(at + DEGREE).min(cells.len());
-                let choices: Vec<Choice> = (0..polynomials.len())
-                    .map(|block| part((first + block) * DEGREE))
+                let choices: Vec<Choice> = (first..first + polynomials.len())
+                    .map(|block| part(block * DEGREE))
                     .map(|part| Choice::new(&cells[part.clone()], weights.map(|weights| &weights[part])))
                     .collect();
-                sums.par_iter_mut().enumerate().for_each(|(at, sums)| {
-                    let mut mask = Residues::zero();
-                    for (choice, blocks) in choices.iter().zip(held.chunks_exact(PRIMES)) {
-                        add_block(ring, sums, at, choice, &blocks[at % PRIMES], &mut mask);
-                    }
-                });
+                self.add_coefficients(&mut sums, polynomials, &choices)?;
+                self.add_products(&mut sums, first_block + first as u64, &mut public, &choices);
             }
             Ok(())
         })??;
         self.sums = sums;
         Ok(())
+    }
+
+    /// Read the blocks, refusing what is not canonical, and add coefficient 0 of each to every cell and column.
+    fn add_coefficients(&self, sums: &mut [Sums], polynomials: &[Vec<&[u8]>], choices: &[Choice]) -> Result<()> {
+        let (ring, cells) = (self.ring, self.cells);
+        let polynomials: Vec<(&Choice, usize, &[u8])> = choices
+            .iter()
+            .zip(polynomials)
+            .flat_map(|(choice, block)| block.iter().enumerate().map(move |(column, bytes)| (choice, column, *bytes)))
+            .collect();
+        let parts = (0..polynomials.len() * PRIMES).into_par_iter().map_init(Residues::zero, |b, at| {
+            let (index, (choice, _, bytes)) = (at % PRIMES, polynomials[at / PRIMES]);
+            wire::read(ring, "ciphertext", bytes, index, &primes()[index], b)?;
+            let cells = (0..cells).map(|cell| choice.coefficient(ring, cell, index, b));
+            Ok(Zeroizing::new(cells.collect::<Vec<u64>>()))
+        });
+        for (at, part) in parts.collect::<Result<Vec<_>>>()?.iter().enumerate() {
+            let (index, (_, column, _)) = (at % PRIMES, polynomials[at / PRIMES]);
+            for (cell, value) in part.iter().enumerate() {
+                let sum = &mut sums[cell * PRIMES + index].c0[column];
+                *sum = primes()[index].add(*sum, *value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Add the products of the blocks' public polynomials and masks to every cell's c1.
+    fn add_products(&self, sums: &mut [Sums], first_block: u64, public: &mut [Box<Residues>], choices: &[Choice]) {
+        let (ring, section) = (self.ring, &self.section);
+        public.par_iter_mut().take(choices.len() * PRIMES).enumerate().for_each(|(at, a)| {
+            reversed(ring, section, Public::Block(first_block + (at / PRIMES) as u64), at % PRIMES, a);
+        });
+        sums.par_iter_mut().enumerate().for_each_init(Residues::zero, |mask, (at, sums)| {
+            let (cell, index) = (at / PRIMES, at % PRIMES);
+            for (choice, a) in choices.iter().zip(public.iter().skip(index).step_by(PRIMES)) {
+                choice.add_product(ring, cell, index, a, mask, &mut sums.c1);
+            }
+        });
     }
 
     /// Refuse arguments that do not fit, and note what the flood must cover.
@@ -218,78 +275,94 @@ impl SumMatcher {
     }
 
     fn reply(&mut self, offsets: &[u64], rng: &mut Rng, randomise: bool, flood: bool) -> Result<Vec<Vec<u8>>> {
-        let sums = std::mem::take(&mut self.sums);
-        if sums.is_empty() {
-            return Err(Error::UsedUp { what: "sums" });
-        }
         check_count("offsets", offsets.len(), self.cells * self.columns)?;
         let bound = if flood { flood_bound(self.blocks * DEGREE as u64, self.weight)? } else { 0 };
         let seeds: Vec<Seed> = (0..self.cells).map(|_| sample::seed(rng)).collect();
-        let (ring, section, columns) = (self.ring, &self.section, self.columns);
-        let keys: Vec<&[u8]> = self.public_keys.chunks_exact(POLYNOMIAL_BYTES).collect();
+        let (ring, columns) = (self.ring, self.columns);
+        let draw = |seed: &Seed| Hiding::draw(ring, seed, columns, bound, randomise);
+        let hiding: Vec<Hiding> = parallel::install(|| seeds.par_iter().map(draw).collect())?;
+        self.reply_with(offsets, hiding, bound)
+    }
+
+    /// Return the replies for given randomness, a cell each; the flood lies within ± `bound`.
+    pub(super) fn reply_with(&mut self, offsets: &[u64], hiding: Vec<Hiding>, bound: u128) -> Result<Vec<Vec<u8>>> {
+        let mut sums = std::mem::take(&mut self.sums);
+        if sums.is_empty() {
+            return Err(Error::UsedUp { what: "sums" });
+        }
+        let (ring, columns) = (self.ring, self.columns);
         parallel::install(|| {
-            let mut key: Vec<Block> = (0..PRIMES).map(|_| Block::new(columns)).collect();
-            let loads = key.par_iter_mut().enumerate();
-            loads
-                .map(|(index, block)| block.load(ring, section, Public::Key, index, "key", &keys))
-                .collect::<Result<()>>()?;
-            let cells = sums.into_par_iter().chunks(PRIMES).zip(&seeds).zip(offsets.par_chunks(columns));
-            let replies = cells.map(|((mut sums, seed), offsets)| {
-                let mut stream = Stream::new(seed);
-                if randomise {
-                    rerandomise(ring, &mut stream, &key, &mut sums);
-                }
+            let coefficients: Vec<_> = hiding.iter().map(|hiding| hiding.coefficients.clone()).collect();
+            self.randomise(&mut sums, hiding)?;
+            let cells = sums.par_chunks_exact_mut(PRIMES).zip(&coefficients).zip(offsets.par_chunks(columns));
+            let replies = cells.map(|((sums, drawn), offsets)| {
                 let mut out = vec![0; reply_bytes(columns)];
-                write_c1(ring, &mut sums, &mut out);
+                write_c1(ring, sums, &mut out);
                 let coefficients = out[POLYNOMIAL_BYTES..].as_chunks_mut::<COEFFICIENT_BYTES>().0;
                 for (column, (bytes, offset)) in coefficients.iter_mut().zip(offsets).enumerate() {
-                    let error = if randomise { stream.error() } else { 0 };
-                    let lifted = stream.up_to(2 * bound);
-                    let finished = std::array::from_fn(|index| {
-                        let prime = &primes()[index];
-                        let flood = prime.add(prime.reduce(lifted), prime.modulus - prime.reduce(bound));
-                        let flood = prime.montgomery(flood, prime.scale);
-                        let plain = prime.message(error, *offset as i64, 0);
-                        prime.add(sums[index].c0[column], prime.add(flood, plain))
-                    });
-                    wire::write_coefficient(&Zeroizing::new(finished), bytes);
+                    let (error, flood) = drawn[column];
+                    let c0 = Zeroizing::new(std::array::from_fn(|index| {
+                        let hidden = hide(&primes()[index], *offset, error, flood, bound);
+                        primes()[index].add(sums[index].c0[column], hidden)
+                    }));
+                    wire::write_coefficient(&c0, bytes);
                 }
                 out
             });
             Ok(replies.collect())
         })?
     }
+
+    /// Add an encryption of zero to every cell: the public key times a ternary polynomial, which is a block with that
+    /// polynomial's coefficients for weights, and an error to c1.
+    fn randomise(&self, sums: &mut [Sums], hiding: Vec<Hiding>) -> Result<()> {
+        let (ring, section) = (self.ring, &self.section);
+        let mut public: Vec<Box<Residues>> = (0..PRIMES).map(|_| Residues::zero()).collect();
+        let each = public.par_iter_mut().enumerate();
+        each.for_each(|(index, a)| reversed(ring, section, Public::Key, index, a));
+        let cells = sums.par_chunks_exact_mut(PRIMES).zip(hiding);
+        let choices = cells.map(|(sums, hiding)| {
+            let choice = Choice::everywhere(hiding.ternary);
+            let mut scratch = Residues::zero();
+            for (index, (sums, a)) in sums.iter_mut().zip(&public).enumerate() {
+                choice.add_product(ring, 0, index, a, &mut scratch, &mut sums.c1);
+                add_error(ring, index, &hiding.errors, &mut scratch, &mut sums.c1);
+            }
+            choice
+        });
+        let choices: Vec<Choice> = choices.collect();
+        let keys: Vec<&[u8]> = self.public_keys.chunks_exact(POLYNOMIAL_BYTES).collect();
+        let parts = (0..keys.len() * PRIMES).into_par_iter().map_init(Residues::zero, |b, at| {
+            let index = at % PRIMES;
+            wire::read(ring, "key", keys[at / PRIMES], index, &primes()[index], b)?;
+            let cells = choices.iter().map(|choice| choice.coefficient(ring, 0, index, b));
+            Ok(Zeroizing::new(cells.collect::<Vec<u64>>()))
+        });
+        for (at, part) in parts.collect::<Result<Vec<_>>>()?.iter().enumerate() {
+            for (cell, value) in part.iter().enumerate() {
+                let sum = &mut sums[cell * PRIMES + at % PRIMES].c0[at / PRIMES];
+                *sum = primes()[at % PRIMES].add(*sum, *value);
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Add what a block gives to one cell modulo one prime; `at` counts primes within cells.
-fn add_block(ring: &dyn Ring, sums: &mut Sums, at: usize, choice: &Choice, block: &Block, mask: &mut Residues) {
-    let (cell, prime) = ((at / PRIMES) as i32, &primes()[at % PRIMES]);
-    ring.select(prime, &choice.cells, choice.weights.as_deref(), cell, mask);
-    for (sum, b) in sums.c0.iter_mut().zip(&block.b) {
-        *sum = prime.add(*sum, ring.inner(prime, b, mask));
-    }
-    ring.forward(prime, mask);
-    ring.multiply_add(prime, &mut sums.c1, &block.a, mask);
+/// Add 2^64 times an error polynomial to c1.
+fn add_error(ring: &dyn Ring, index: usize, errors: &Integers, scratch: &mut Residues, c1: &mut Residues) {
+    let prime = &primes()[index];
+    scratch.0.fill(0);
+    ring.add_message(prime, scratch, errors, &Integers::zero());
+    ring.forward(prime, scratch);
+    // c1 lacks a factor 2^52 until it is written.
+    scratch.0.iter_mut().for_each(|x| *x = prime.montgomery(*x, 1));
+    ring.add(prime, c1, scratch);
 }
 
-/// Add an encryption of zero under the public key: it has the form of a block whose weights are a secret ternary polynomial,
-/// with further errors.
-fn rerandomise(ring: &dyn Ring, stream: &mut Stream, key: &[Block], sums: &mut [Sums]) {
-    let mut choice = Choice { cells: Box::new(Cells([0; DEGREE])), weights: None };
-    let (mut ternary, mut errors, mut scratch) = (Integers::zero(), Integers::zero(), Residues::zero());
-    stream.ternary(&mut ternary);
-    choice.weights = Some(ternary);
-    stream.errors(ring, &mut scratch, &mut errors);
-    let zero = Integers::zero();
-    for (index, ((sums, block), prime)) in sums.iter_mut().zip(key).zip(primes()).enumerate() {
-        add_block(ring, sums, index, &choice, block, &mut scratch);
-        scratch.0.fill(0);
-        ring.add_message(prime, &mut scratch, &errors, &zero);
-        ring.forward(prime, &mut scratch);
-        // The sums lack a factor 2^52 until they are written.
-        scratch.0.iter_mut().for_each(|x| *x = prime.montgomery(*x, 1));
-        ring.add(prime, &mut sums.c1, &scratch);
-    }
+/// Return 2^64·(error + flood − bound) + offset.
+fn hide(prime: &Prime, offset: u64, error: i64, flood: u128, bound: u128) -> u64 {
+    let flood = prime.add(prime.reduce(flood), prime.modulus - prime.reduce(bound));
+    prime.add(prime.montgomery(flood, prime.scale), prime.message(error, offset as i64, 0))
 }
 
 /// Write c1: the values in order, with the factor 2^52.

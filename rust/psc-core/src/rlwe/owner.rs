@@ -9,7 +9,7 @@ use super::sample::{self, Public, Seed, Stream};
 use super::{CELLS_MAX, COEFFICIENT_BYTES, COLUMNS_MAX, DEGREE, PLANE_BYTES, POLYNOMIAL_BYTES, PRIMES};
 use super::{modulus, reply_bytes, wire, words_times};
 use crate::backend::Backend;
-use crate::backend::ring::Ring;
+use crate::backend::ring::{Cells, Ring};
 use crate::error::{Error, Result, check_count, check_range};
 use crate::parallel;
 use crate::rng::Rng;
@@ -45,20 +45,35 @@ impl SumOwner {
         rng: &mut Rng,
     ) -> Result<Self> {
         check_range("columns", columns, 1, COLUMNS_MAX)?;
-        let (ring, section) = (backend.ring(), section_hash(label, section)?);
+        let ring = backend.ring();
         let mut seeds = Rng::from_seed(&sample::seed(rng));
         let secret_seeds: Vec<Seed> = (0..columns).map(|_| sample::seed(&mut seeds)).collect();
         let error_seeds: Vec<Seed> = (0..columns).map(|_| sample::seed(&mut seeds)).collect();
-        let mut public_keys = crate::zeroed(columns * POLYNOMIAL_BYTES)?;
+        let (secrets, errors) = parallel::install(|| {
+            let secrets: Vec<_> = secret_seeds.par_iter().map(|seed| Stream::new(seed).ternary()).collect();
+            let errors: Vec<_> = error_seeds.par_iter().map(|seed| Stream::new(seed).errors(ring)).collect();
+            (secrets, errors)
+        })?;
+        Self::from_secrets(ring, section_hash(label, section)?, &secrets, &errors, seeds)
+    }
+
+    /// Make the keys of columns from their secrets and their public keys' errors.
+    pub(super) fn from_secrets(
+        ring: &'static dyn Ring,
+        section: Sha512,
+        secrets: &[Box<Integers>],
+        errors: &[Box<Integers>],
+        seeds: Rng,
+    ) -> Result<Self> {
+        let mut public_keys = crate::zeroed(secrets.len() * POLYNOMIAL_BYTES)?;
         let keys = parallel::install(|| {
-            let keys: Vec<Key> = secret_seeds.par_iter().map(|seed| secret(ring, seed)).collect();
-            let a = expand(ring, &section, Public::Key);
-            let zero = Integers::zero();
+            let keys: Vec<Key> = secrets.par_iter().map(|secret| transformed(ring, secret)).collect();
+            let (a, zero) = (expand(ring, &section, Public::Key), Integers::zero());
             let outs = public_keys.par_chunks_exact_mut(POLYNOMIAL_BYTES);
-            outs.zip(&keys).zip(&error_seeds).for_each(|((out, key), seed)| encrypt(ring, &a, key, seed, &zero, out));
+            outs.zip(&keys).zip(errors).for_each(|((out, key), errors)| encrypt(ring, &a, key, errors, &zero, out));
             keys
         })?;
-        Ok(Self { ring, section, columns, keys, public_keys, seeds, next_block: 0 })
+        Ok(Self { ring, section, columns: secrets.len(), keys, public_keys, seeds, next_block: 0 })
     }
 
     /// The public key's b of every column.
@@ -80,23 +95,34 @@ impl SumOwner {
         check_range("first_block", first_block as usize, self.next_block as usize, u32::MAX as usize)?;
         self.next_block = first_block + blocks;
         let seeds: Vec<Seed> = (0..blocks as usize * self.columns).map(|_| sample::seed(&mut self.seeds)).collect();
-        let (ring, section, columns, keys) = (self.ring, &self.section, self.columns, &self.keys);
+        let (ring, columns) = (self.ring, self.columns);
         parallel::install(|| {
             let blocks = seeds.par_chunks(columns).zip(values.par_chunks(DEGREE * columns)).enumerate();
             let encrypted = blocks.map(|(index, (seeds, rows))| {
-                let a = expand(ring, section, Public::Block(first_block + index as u64));
-                let columns = seeds.par_iter().zip(keys).enumerate().map(|(column, (seed, key))| {
-                    let mut message = Integers::zero();
-                    let values = rows.iter().skip(column).step_by(columns);
-                    message.0.iter_mut().zip(values).for_each(|(to, value)| *to = *value);
-                    let mut out = vec![0; POLYNOMIAL_BYTES];
-                    encrypt(ring, &a, key, seed, &message, &mut out);
-                    out
-                });
-                columns.collect()
+                let errors = |column: usize| Stream::new(&seeds[column]).errors(ring);
+                self.encrypt_block(first_block + index as u64, rows, &errors)
             });
             encrypted.collect()
         })
+    }
+
+    /// Encrypt at most 8192 rows, with errors that are drawn column by column.
+    pub(super) fn encrypt_block(
+        &self,
+        number: u64,
+        rows: &[i64],
+        errors: &(dyn Fn(usize) -> Box<Integers> + Sync),
+    ) -> Vec<Vec<u8>> {
+        let a = expand(self.ring, &self.section, Public::Block(number));
+        let columns = self.keys.par_iter().enumerate().map(|(column, key)| {
+            let mut message = Integers::zero();
+            let values = rows.iter().skip(column).step_by(self.columns);
+            message.0.iter_mut().zip(values).for_each(|(to, value)| *to = *value);
+            let mut out = vec![0; POLYNOMIAL_BYTES];
+            encrypt(self.ring, &a, key, &errors(column), &message, &mut out);
+            out
+        });
+        columns.collect()
     }
 
     /// Decrypt the replies of at most 40 cells: sums plus offsets modulo 2^64, cell by cell. The keys are gone afterwards,
@@ -118,15 +144,13 @@ impl SumOwner {
     }
 }
 
-/// Draw a secret and transform it.
-fn secret(ring: &dyn Ring, seed: &Seed) -> Key {
-    let mut coefficients = Integers::zero();
-    Stream::new(seed).ternary(&mut coefficients);
-    let everywhere = Box::new(crate::backend::ring::Cells([0; DEGREE]));
+/// Transform a secret.
+fn transformed(ring: &dyn Ring, secret: &Integers) -> Key {
+    let everywhere = Box::new(Cells([0; DEGREE]));
     std::array::from_fn(|index| {
         let prime = &primes()[index];
         let mut values = Residues::zero();
-        ring.select(prime, &everywhere, Some(&coefficients), 0, &mut values);
+        ring.select(prime, &everywhere, Some(secret), 0, &mut values);
         ring.forward(prime, &mut values);
         let mut key = Residues::zero();
         // The factor 2^52 that a product in Montgomery's form takes out.
@@ -146,14 +170,13 @@ fn expand(ring: &dyn Ring, section: &Sha512, which: Public) -> Vec<Box<Residues>
 }
 
 /// Write −a·s + 2^64·e + v.
-fn encrypt(ring: &dyn Ring, a: &[Box<Residues>], key: &Key, seed: &Seed, message: &Integers, out: &mut [u8]) {
-    let (mut scratch, mut errors) = (Residues::zero(), Integers::zero());
-    Stream::new(seed).errors(ring, &mut scratch, &mut errors);
+fn encrypt(ring: &dyn Ring, a: &[Box<Residues>], key: &Key, errors: &Integers, message: &Integers, out: &mut [u8]) {
+    let mut scratch = Residues::zero();
     for (index, (prime, plane)) in primes().iter().zip(out.as_chunks_mut::<PLANE_BYTES>().0).enumerate() {
         scratch.0.fill(0);
         ring.multiply_add(prime, &mut scratch, &a[index], &key[index]);
         ring.inverse(prime, &mut scratch);
-        ring.add_message(prime, &mut scratch, &errors, message);
+        ring.add_message(prime, &mut scratch, errors, message);
         wire::write(ring, &scratch, plane);
     }
 }

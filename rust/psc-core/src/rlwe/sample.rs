@@ -3,7 +3,7 @@
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng};
 use sha2::{Digest as _, Sha512};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::prime::{Integers, LOW, Prime, Residues};
 use super::{DEGREE, PLANE_BYTES};
@@ -54,8 +54,7 @@ pub(super) fn public(
     let mut stream = ChaCha20Rng::from_seed(key);
     let mut bytes = Box::new([0u8; PLANE_BYTES]);
     stream.fill_bytes(&mut *bytes);
-    ring.unpack(&bytes, out);
-    if out.0.iter().fold(0, |largest, &x| largest.max(x)) < prime.modulus {
+    if ring.unpack(&bytes, out) < prime.modulus {
         return;
     }
     let mut kept = 0;
@@ -89,23 +88,26 @@ impl Stream {
 
     /// Draw coefficients −1, 0, 1: the high word of 3·x for 64 random bits x, less one. The distance of 8192 of them from
     /// uniform ones is below 2^-50.
-    pub(super) fn ternary(&mut self, out: &mut Integers) {
+    pub(super) fn ternary(&mut self) -> Box<Integers> {
+        let mut drawn = Integers::zero();
         let mut bytes = Zeroizing::new([0u8; 8 * 512]);
-        for out in out.0.chunks_exact_mut(512) {
+        for drawn in drawn.0.chunks_exact_mut(512) {
             self.0.fill_bytes(&mut *bytes);
-            for (out, bytes) in out.iter_mut().zip(bytes.as_chunks::<8>().0) {
-                *out = ((u128::from(u64::from_le_bytes(*bytes)) * 3) >> 64) as i64 - 1;
+            for (drawn, bytes) in drawn.iter_mut().zip(bytes.as_chunks::<8>().0) {
+                *drawn = ((u128::from(u64::from_le_bytes(*bytes)) * 3) >> 64) as i64 - 1;
             }
         }
+        drawn
     }
 
     /// Draw errors: centred binomial, the ones among 21 random bits less those among 21 others.
-    pub(super) fn errors(&mut self, ring: &dyn Ring, bits: &mut Residues, out: &mut Integers) {
+    pub(super) fn errors(&mut self, ring: &dyn Ring) -> Box<Integers> {
         let mut bytes = Zeroizing::new(vec![0; PLANE_BYTES]);
         self.0.fill_bytes(&mut bytes);
-        ring.unpack(&bytes.as_chunks().0[0], bits);
-        ring.binomial(bits, out);
-        bits.zeroize();
+        let (mut bits, mut drawn) = (Residues::zero(), Integers::zero());
+        ring.unpack(&bytes.as_chunks().0[0], &mut bits);
+        ring.binomial(&bits, &mut drawn);
+        drawn
     }
 
     /// Draw one error.

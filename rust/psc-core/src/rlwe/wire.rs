@@ -24,9 +24,7 @@ pub(super) fn read(
     out: &mut Residues,
 ) -> Result<()> {
     check_length(what, polynomial, POLYNOMIAL_BYTES)?;
-    ring.unpack(&polynomial.as_chunks::<PLANE_BYTES>().0[index], out);
-    let largest = out.0.iter().fold(0, |largest, &x| largest.max(x));
-    if largest < prime.modulus {
+    if ring.unpack(&polynomial.as_chunks::<PLANE_BYTES>().0[index], out) < prime.modulus {
         return Ok(());
     }
     let position = out.0.iter().position(|&x| x >= prime.modulus).unwrap_or_default();

@@ -59,6 +59,13 @@ impl Ring for Portable {
         prime.reduce(terms.fold(0, u128::wrapping_add))
     }
 
+    fn sum(&self, prime: &Prime, values: &Residues, cells: &Cells, weights: Option<&Integers>, cell: i32) -> u64 {
+        prime.reduce(match weights {
+            None => ring::sum_plain(values, cells, cell).into(),
+            Some(weights) => ring::sum_weighted(prime, values, cells, weights, cell),
+        })
+    }
+
     fn add(&self, prime: &Prime, sum: &mut Residues, a: &Residues) {
         ring::add(prime, sum, a);
     }
@@ -71,8 +78,8 @@ impl Ring for Portable {
         ring::add_message(prime, values, errors, messages);
     }
 
-    fn unpack(&self, plane: &Plane, out: &mut Residues) {
-        ring::unpack(plane, out);
+    fn unpack(&self, plane: &Plane, out: &mut Residues) -> u64 {
+        ring::unpack(plane, out)
     }
 
     fn pack(&self, values: &Residues, plane: &mut Plane) {
