@@ -58,6 +58,9 @@ _NOISE = say(
 )
 
 
+_OUTPUT_LABELS = {"receiver": "output-receiver", "responder": "terms-output-responder", "both": "output-both"}
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     sub = group(app, "agreement", say("Who may ask whom for what, under which limits", "谁可以向谁请求什么、受何限制"))
@@ -295,7 +298,7 @@ def _terms(terms: DatasetTerms) -> list[tuple[str, RenderableType]]:
         (label("key-columns"), ", ".join(f"{key.name}:{key.kind}" for key in terms.keys)),
         (label("releasable"), released),
         (label("rows-per-key"), number_text(terms.max_rows_per_key)),
-        (label("output-to"), lines(label(f"output-{output}") for output in outputs)),
+        (label("output-to"), lines(label(_OUTPUT_LABELS[output]) for output in outputs)),
         *(_aggregate_terms(terms) if "aggregate" in terms.operations else ()),
         (label("input-keys"), f"{number_text(terms.min_input)} – {number_text(terms.max_input)}"),
         (label("least-result"), number_text(terms.min_result)),

@@ -23,6 +23,7 @@ TERMS_LABELS: dict[str, tuple[str, str]] = {
         "; {nulls} {nulls:?row|rows} without a label, {keys} {keys:?key|keys} in two groups",
         "；{nulls} 行无标签，{keys} 个键归入两个分组",
     ),
+    "terms-output-responder": ("the owner of the data alone", "仅数据方"),
     "terms-membership": ("shared customers", "共同客户"),
     "terms-membership-hidden": ("hidden from both sides", "对双方隐藏"),
     "terms-membership-owner": (

@@ -55,6 +55,88 @@ def test_every_limit_reaches_the_document(psc: Psc) -> None:
     assert document["state"] == "granted"
 
 
+SUMS = (
+    PROPOSE.replace("match,count", "aggregate,count")
+    + " --value spend --group town --membership owner --noise laplace:0.5 --min-group 30 --output-to responder"
+)
+VALUES = "--value spend=fee:decimal:2:0..99.5 --group town=mobile --max-rows-per-key 2"
+
+
+@pytest.fixture
+def _spending(psc: Psc, homes: tuple[Home, Home], parcels: Path) -> None:
+    add = f"dataset add parcels --home c --source parcels.parquet --key phone=mobile:phone {VALUES}"
+    assert psc(add).code == 0
+
+
+@pytest.mark.usefixtures("_spending")
+def test_every_term_of_an_aggregate_reaches_the_document(psc: Psc) -> None:
+    terms = psc(f"{SUMS} --json").json()["agreement"]["datasets"][0]
+    assert terms["values"] == [{"name": "spend", "scale": 2, "low": 0, "high": 9950}]
+    assert [group["name"] for group in terms["groups"]] == ["town"]
+    assert terms["noise"] == {"mechanism": "laplace", "budget_thousandths": 500}
+    assert (terms["membership"], terms["outputs"], terms["min_group"]) == (["hidden", "owner"], ["responder"], 30)
+    plain = psc(f"{PROPOSE.replace('match,count', 'aggregate')} --json").json()["agreement"]["datasets"][0]
+    assert (plain["values"], plain["groups"], plain["membership"], plain["noise"]) == ([], [], ["hidden"], None)
+
+
+@pytest.mark.usefixtures("_spending")
+@pytest.mark.parametrize(
+    ("options", "outputs"),
+    [
+        ("", "receiver"),
+        ("both", "receiver,both"),
+        ("receiver,responder", "receiver,responder"),
+        ("responder,both", "receiver,responder,both"),
+    ],
+)
+def test_who_may_learn_a_result_is_a_list(psc: Psc, options: str, outputs: str) -> None:
+    line = PROPOSE.replace("match,count", "aggregate") + (f" --output-to {options}" if options else "")
+    assert psc(f"{line} --json").json()["agreement"]["datasets"][0]["outputs"] == outputs.split(",")
+
+
+@pytest.mark.usefixtures("_spending")
+def test_the_terms_of_an_aggregate_are_shown_in_words(psc: Psc, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = psc(f"{SUMS} --sign --json").json()["agreement"]["id"]
+    shown = " ".join(psc(f"agreement show {number} --home c").out.split())
+    for words in (
+        "may be aggregated spend: 0.00 to 99.50, 2 decimals",
+        "may be grouped by town",
+        "shared customers hidden from both sides known to the owner of the data, which then sums in the clear",
+        "noise of a run discrete Laplace, epsilon 0.5, added by the owner of the data before numbers leave it",
+        "least group 30",
+        "result goes to the owner of the data alone",
+    ):
+        assert words in shown
+    monkeypatch.setenv("PSC_LANG", "zh")
+    chinese = psc(f"agreement show {number} --home c").out
+    for words in ("可汇总", "对双方隐藏", "离散拉普拉斯", "仅数据方"):
+        assert words in chinese
+    monkeypatch.setenv("PSC_LANG", "en")
+    assert "aggregate" in psc("agreement list --home c").out
+    plain = psc(PROPOSE).out
+    for words in ("may be aggregated", "noise of a run", "least group"):
+        assert words not in plain  # an agreement without aggregates has none of it
+
+
+@pytest.mark.usefixtures("_spending")
+@pytest.mark.parametrize(
+    ("line", "code", "exit_code"),
+    [
+        (SUMS.replace("--value spend", "--value fee"), "policy.value-not-registered", 4),
+        (SUMS.replace("--group town", "--group city"), "policy.group-not-registered", 4),
+        (SUMS.replace("aggregate,count", "count"), "policy.terms-without-aggregate", 4),
+        (SUMS.replace("owner", "matcher"), "cli.choice-unknown", 2),
+        (SUMS.replace("responder", "nobody"), "cli.choice-unknown", 2),
+        (SUMS.replace("laplace:0.5", "laplace:x"), "node.spec-noise", 2),
+        (SUMS.replace("--min-group 30", "--min-group -1"), "policy.terms-wrong", 4),
+    ],
+)
+def test_bad_terms_of_an_aggregate_have_their_codes(psc: Psc, line: str, code: str, exit_code: int) -> None:
+    error = psc(line + " --json").error()
+    assert (error["code"], error["exit_code"]) == (code, exit_code)
+    assert psc("agreement list --home c --json").json() == {"agreements": []}
+
+
 @pytest.mark.usefixtures("_registered")
 def test_a_most_input_between_two_padded_sizes_is_rounded_and_said(psc: Psc) -> None:
     done = psc(f"{PROPOSE} --max-input 100000")

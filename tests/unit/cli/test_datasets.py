@@ -52,6 +52,67 @@ def test_add_list_show_remove(psc: Psc, homes: tuple[Home, Home], parcels: Path)
     assert "No dataset" in psc("dataset list --home c").out
 
 
+VALUES = "--value fee:decimal:1:0..50:clip --value items=fee:int64:0..59 --group town=mobile --max-rows-per-key 2"
+
+
+def test_values_and_groups_are_registered_and_shown(psc: Psc, homes: tuple[Home, Home], parcels: Path) -> None:
+    shown = " ".join(psc(f"{ADD} {VALUES}").out.split())
+    assert "may be aggregated fee:decimal:1:0.0..50.0:clip · 9 outside the range, counted as the end of it" in shown
+    assert "items=fee:int64:0..59" in shown
+    assert "may be grouped by town=mobile · 30 labels" in shown
+    found = psc("dataset show parcels --home c --json").json()
+    assert [value["name"] for value in found["values"]] == ["fee", "items"]
+    assert found["value_counts"][0] == {"name": "fee", "nulls": 0, "clipped": 9}
+    assert found["group_columns"] == [{"name": "town", "groups": 30}]
+
+
+def test_check_counts_what_registration_would_refuse(psc: Psc, tmp_path: Path) -> None:
+    table = "mobile,fee,city\n13800138000,1.50,杭州\n13800138000,x,上海\n13800138001,,杭州\n13800138002,99,\nabc,7,北京\n"
+    (tmp_path / "orders.csv").write_text(table, encoding="utf-8")
+    line = (
+        "dataset check orders.csv --key phone=mobile:phone --value fee:decimal:2:0..50 --value whole=fee:int64:0..50 --group city"
+    )
+    found = psc(f"{line} --json").json()
+    assert found["values"] == [
+        {
+            "name": "fee",
+            "column": "fee",
+            "numbers": 2,
+            "nulls": 1,
+            "least": "1.50",
+            "greatest": "99.00",
+            "range": "0.00..50.00",
+            "outside": 1,
+            "not_numbers": 1,
+            "not_whole": 0,
+            "imprecise": 0,
+        },
+        {
+            "name": "whole",
+            "column": "fee",
+            "numbers": 1,
+            "nulls": 1,
+            "least": "99",
+            "greatest": "99",
+            "range": "0..50",
+            "outside": 1,
+            "not_numbers": 1,
+            "not_whole": 1,
+            "imprecise": 0,
+        },
+    ]
+    assert found["groups"] == [{"name": "city", "column": "city", "groups": 2, "nulls": 1, "keys_in_two": 1}]
+    shown = " ".join(psc(line).out.split())
+    assert (
+        "value fee 2 numbers, 1 without a value, from 1.50 to 99.00; 1 outside 0.00..50.00; 1 no numbers, 0 with a fraction"
+        in shown
+    )
+    assert "group city 2 labels; 1 row without a label, 1 key in two groups" in shown
+    assert (
+        psc("dataset check orders.csv --key phone=mobile:phone --group nothing --json").error()["code"] == "data.column-missing"
+    )
+
+
 def test_remove_names_the_agreements_that_it_empties(psc: Psc, homes: tuple[Home, Home], parcels: Path) -> None:
     assert psc(ADD).code == 0
     propose = "agreement propose --home c --with merchant --dataset parcels --allow count --purpose p --sign --json"

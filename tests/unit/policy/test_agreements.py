@@ -10,10 +10,11 @@ from psc.node.clock import now, parse_timestamp
 from psc.node.home import Home
 from psc.node.own import own_card, rotate
 from psc.node.trust import partner_named, trust
-from psc.policy.agreement import MIN_INPUT, MIN_RESULT, RUNS_PER_DAY, Agreement
+from psc.policy.agreement import MIN_GROUP, MIN_INPUT, MIN_RESULT, RUNS_PER_DAY, Agreement
 from psc.policy.agreement_file import SignedAgreement
 from psc.policy.agreements import StoredAgreement, import_file, list_agreements, revoke, show, sign, with_partner
 from psc.policy.propose import Offer, propose
+from psc.types import GROUPS_MAX, GroupColumn, Noise, ValueColumn
 from tests.homes import code_of, register_parcels
 
 
@@ -155,6 +156,105 @@ def test_an_unknown_agreement_is_a_usage_error(merchant: Home) -> None:
 def test_nothing_can_be_offered_that_is_not_there(parcels: Home, terms: dict[str, Any], code: str) -> None:
     assert code_of(AgreementError, lambda: draft(parcels, **terms)).code == code
     assert list_agreements(parcels) == ()
+
+
+SUMS: dict[str, Any] = {
+    "operations": ["count", "aggregate"],
+    "release": [],
+    "values": ["spend"],
+    "groups": ["town"],
+    "membership": ["hidden", "owner"],
+    "noise": "laplace:0.5",
+    "min_group": 50,
+    "outputs": ["receiver", "responder"],
+}
+
+
+@pytest.fixture
+def spending(parcels: Home, tmp_path: Path) -> Home:
+    """The courier's home; its parcels have a value and a group too."""
+    register_parcels(parcels, tmp_path, replace=True, values=["spend=fee:decimal:2:0..99"], groups=["town=mail"])
+    return parcels
+
+
+def offered(home: Home, **change: Any) -> StoredAgreement:
+    terms = {**SUMS, **change}
+    offer = Offer("parcels", terms.pop("operations"), **terms)
+    return propose(home, partner="merchant", offers=[offer], purpose=["delivery"])
+
+
+def test_what_an_aggregate_may_use_is_offered_by_name(spending: Home) -> None:
+    terms = offered(spending).signed.agreement.datasets[0]
+    assert terms.values == (ValueColumn(name="spend", scale=2, low=0, high=9_900),)
+    assert terms.groups == (GroupColumn(name="town", groups=GROUPS_MAX),)
+    assert (terms.membership, terms.outputs, terms.min_group) == (("hidden", "owner"), ("receiver", "responder"), 50)
+    assert terms.noise == Noise(mechanism="laplace", budget_thousandths=500)
+    assert terms.limits.min_group == 50
+    same = offered(spending, noise=Noise(mechanism="laplace", budget_thousandths=500)).signed.agreement.datasets[0]
+    assert same == terms
+
+
+def test_values_and_groups_are_granted_only_when_named(spending: Home) -> None:
+    terms = propose(
+        spending, partner="merchant", offers=[Offer("parcels", ["aggregate"])], purpose=["p"]
+    ).signed.agreement.datasets[0]
+    assert (terms.values, terms.groups, terms.membership, terms.noise) == ((), (), ("hidden",), None)
+    assert (terms.min_group, terms.outputs) == (MIN_GROUP, ("receiver",))
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"values": ["fee"]}, "policy.value-not-registered"),
+        ({"groups": ["mail"]}, "policy.group-not-registered"),
+        ({"values": ["spend", "spend"]}, "policy.terms-wrong"),
+        ({"groups": ["town", "town"]}, "policy.terms-wrong"),
+        ({"membership": []}, "policy.terms-wrong"),
+        ({"membership": ["owner", "owner"]}, "policy.terms-wrong"),
+        ({"membership": ["matcher"]}, "policy.terms-wrong"),
+        ({"min_group": -1}, "policy.terms-wrong"),
+        ({"outputs": ["receiver", "responder", "both", "both"]}, "policy.terms-wrong"),
+        ({"operations": ["count"]}, "policy.terms-without-aggregate"),
+        ({"release": ["status"]}, "policy.release-without-match"),
+    ],
+)
+def test_no_aggregate_can_be_offered_that_is_not_there(spending: Home, change: dict[str, Any], code: str) -> None:
+    assert code_of(AgreementError, lambda: offered(spending, **change)).code == code
+    assert list_agreements(spending) == ()
+
+
+def test_each_term_that_only_an_aggregate_uses_is_named(spending: Home) -> None:
+    idle = {"values": (), "groups": (), "membership": ["hidden"], "noise": None, "outputs": ["receiver"]}
+    offered(spending, operations=["count"], **idle)
+    for name, told in (
+        ("values", "--value spend"),
+        ("groups", "--group town"),
+        ("membership", "--membership owner"),
+        ("noise", "--noise"),
+        ("outputs", "--output-to responder"),
+    ):
+        change = {**idle, name: SUMS[name]}
+        error = code_of(AgreementError, lambda change=change: offered(spending, operations=["count"], **change))
+        assert (error.code, error.fields["terms"]) == ("policy.terms-without-aggregate", told)
+    assert code_of(UsageError, lambda: offered(spending, noise="laplace")).code == "node.spec-noise"
+
+
+SUM_TAMPER = [
+    (("datasets", 0, "values", 0, "high"), 10**9),
+    (("datasets", 0, "values", 0, "name"), "fee"),
+    (("datasets", 0, "groups", 0, "name"), "street"),
+    (("datasets", 0, "membership"), ["hidden"]),
+    (("datasets", 0, "noise", "budget_thousandths"), 1000),
+    (("datasets", 0, "noise"), None),
+    (("datasets", 0, "min_group"), 1),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), SUM_TAMPER)
+def test_no_term_of_an_aggregate_can_be_changed_after_signing(spending: Home, path: tuple[Any, ...], value: object) -> None:
+    content = content_of(sign(spending, offered(spending).signed.agreement.id))
+    assert parse(content).agreement.datasets[0].min_group == 50
+    assert code_of(AgreementError, lambda: parse(tampered(content, path, value))).code == "policy.agreement-signature-wrong"
 
 
 def test_wrong_frames_are_refused(parcels: Home) -> None:

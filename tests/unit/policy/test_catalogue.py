@@ -18,7 +18,7 @@ from psc.policy.decide import Allow, Deny, RunRequest
 from psc.policy.ledger import reserve
 from psc.policy.propose import Offer, propose
 from psc.protocols.padding import padded_size
-from psc.types import KeyColumn
+from psc.types import GroupColumn, KeyColumn, Noise, ValueColumn
 from tests.homes import register_parcels
 
 
@@ -140,6 +140,89 @@ def test_only_counts_of_granted_keys_are_shown(owner: Home, merchant: Home, tmp_
     (entry,) = catalogue_for(owner, merchant.identity.public).entries
     assert [count.keys for count in entry.key_counts] == [("phone",)]
     assert "mail" not in entry.canonical().decode()
+
+
+# --- aggregates ------------------------------------------------------------------------------------------------
+
+SUMS: dict[str, Any] = {
+    "operations": ["match", "aggregate"],
+    "values": ["spend", "items"],
+    "groups": ["town"],
+    "membership": ["hidden", "owner"],
+    "noise": "gaussian:0.25",
+    "min_group": 7,
+    "max_rows_per_key": 1,
+}
+REGISTERED: dict[str, Any] = {
+    "replace": True,
+    "values": ["spend=fee:decimal:2:0..99", "items=fee:int64:0..99", "secret=fee:int64:0..50"],
+    "groups": ["town=mail", "street=mobile"],
+}
+SPEND = ValueColumn(name="spend", scale=2, low=0, high=9_900)
+ITEMS = ValueColumn(name="items", scale=0, low=0, high=99)
+NOISE = Noise(mechanism="gaussian", budget_thousandths=250)
+
+
+@pytest.fixture
+def spending(owner: Home, tmp_path: Path) -> Home:
+    register_parcels(owner, tmp_path, **REGISTERED)
+    return owner
+
+
+def test_granted_values_and_groups_are_shown_and_no_others(spending: Home, merchant: Home, tmp_path: Path) -> None:
+    grant(spending, **SUMS)
+    (entry,) = catalogue_for(spending, merchant.identity.public).entries
+    assert (entry.values, entry.groups) == ((SPEND, ITEMS), (GroupColumn(name="town", groups=6),))
+    assert (entry.membership, entry.noise, entry.min_group) == (("hidden", "owner"), NOISE, 7)
+    # Rows of a match are cut at the agreed bound; a statistic adds up all rows that there are.
+    assert (entry.max_rows_per_key, entry.rows_bound) == (1, 2)
+    text = str(catalogue_for(spending, merchant.identity.public).canonical())
+    assert "secret" not in text
+    assert "street" not in text
+    # What is registered anew with another range is not what was granted; a group is, with whatever labels.
+    change = {**REGISTERED, "values": ["spend=fee:decimal:2:0..98", "items=fee:int64:0..99"], "rows": 16}
+    register_parcels(spending, tmp_path, **change)
+    (entry,) = catalogue_for(spending, merchant.identity.public).entries
+    assert (entry.values, entry.groups) == ((ITEMS,), (GroupColumn(name="town", groups=8),))
+
+
+def test_a_grant_without_aggregates_shows_nothing_of_them(spending: Home, merchant: Home) -> None:
+    grant(spending, max_rows_per_key=1)
+    (entry,) = catalogue_for(spending, merchant.identity.public).entries
+    assert (entry.values, entry.groups, entry.noise, entry.rows_bound) == ((), (), None, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({}, None),
+        ({"values": (SPEND, ITEMS), "membership": "owner"}, None),
+        ({"values": (SPEND.model_copy(update={"high": 9_901}),)}, Rule.VALUE_NOT_GRANTED),
+        ({"values": (ValueColumn(name="secret", scale=0, low=0, high=50),)}, Rule.VALUE_NOT_GRANTED),
+        ({"groups": (GroupColumn(name="street", groups=6),)}, Rule.GROUP_NOT_GRANTED),
+        ({"output_to": "responder"}, Rule.OUTPUT_NOT_ALLOWED),
+        ({"operation": "count"}, Rule.OPERATION_NOT_ALLOWED),
+        ({"operation": "match"}, Rule.VALUE_NOT_GRANTED),
+    ],
+)
+def test_both_sides_decide_alike_on_an_aggregate(
+    spending: Home, merchant: Home, change: dict[str, Any], rule: Rule | None
+) -> None:
+    grant(spending, **SUMS)
+    catalogue = catalogue_for(spending, merchant.identity.public)
+    asked = {"operation": "aggregate", "release": (), "values": (SPEND,), "groups": (GroupColumn(name="town", groups=6),)}
+    request = ask(catalogue, **{**asked, **change})
+    here, there = decide_from_catalogue(catalogue, request), check_request(spending, merchant.identity.public, request)
+    if rule is None:
+        assert isinstance(here, Allow)
+        assert isinstance(there, Allow)
+        assert (here.noise, here.limits) == (there.noise, there.limits)
+        assert (there.noise, there.limits.min_group) == (NOISE, 7)
+    else:
+        assert isinstance(here, Deny)
+        assert isinstance(there, Deny)
+        assert here.rule is there.rule is rule
+        assert str(here.error()) == str(there.error())
 
 
 def test_the_true_number_of_keys_stays_at_home(owner: Home, merchant: Home, tmp_path: Path) -> None:
