@@ -29,7 +29,6 @@ from psc.operations.table import label_bytes, labels_of, outputs_table, statisti
 from psc.policy.decide import Allow, Deny, RunRequest
 from psc.policy.release import (
     check_table,
-    check_table,
     draw_common,
     draw_noise,
     dummies,
@@ -105,9 +104,8 @@ class _Aggregate(Play["Sums | None", "Sums | None"]):
 
     def check_feasible(self, hello: Hello, keys: int) -> None:
         terms = cast("AggregateTerms", hello.aggregate)
-        sizes = (hello.initiator_size, self._their_size(keys, hello.noise, terms))
         try:
-            self._check_exact(replace(RunShape.asked(hello), sizes=sizes))
+            self._check_exact(RunShape.asked(hello, self._their_size(keys, hello.noise, terms)))
         except (UsageError, CryptoError) as error:  # an initiator of ours finds this when it plans
             raise ParameterMismatchError(error.code, **error.fields) from None
 
@@ -379,8 +377,6 @@ def _terms(request: Aggregate, asked: RunRequest, allow: Allow, entry: Catalogue
     weighted = list(dict.fromkeys(output.weight for output in request.outputs if output.weight is not None))
     groups = tuple(GroupColumn(name=group.name, groups=max(group.groups, 1)) for group in asked.groups)
     check_cells(len(own.groups.labels), math.prod(group.groups for group in groups))
-    labels = [len({label[at] for label in own.groups.labels}) for at in range(len(own.groups.columns))]
-    check_table([*labels, *(group.groups for group in groups)])
     check_table([*(len(set(column)) for column in zip(*own.groups.labels, strict=True)), *(group.groups for group in groups)])
     return AggregateTerms(
         statistics=statistics_of(request.outputs, values, weighted),

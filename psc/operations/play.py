@@ -7,7 +7,7 @@ for byte; else the two receipts differ and the run ends.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import pyarrow as pa
@@ -68,21 +68,25 @@ class RunShape:
     responder_blocks: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, hello: Hello, accept: Accept) -> RunShape:
-        """Return the shape of a run that was accepted."""
+    def asked(cls, hello: Hello, responder_size: int) -> RunShape:
+        """Return the shape of a run that is asked for, with the size that the responder would have."""
         return cls(
             hello.dataset,
             hello.operation,
             hello.protocol,
-            (hello.initiator_size, accept.responder_size),
+            (hello.initiator_size, responder_size),
             hello.released,
             hello.rows_per_key,
             hello.output_to,
             hello.minimum_result,
             hello.noise,
             hello.aggregate,
-            accept.responder_blocks,
         )
+
+    @classmethod
+    def of(cls, hello: Hello, accept: Accept) -> RunShape:
+        """Return the shape of a run that was accepted."""
+        return replace(cls.asked(hello, accept.responder_size), responder_blocks=accept.responder_blocks)
 
     @property
     def terms(self) -> AggregateTerms:
@@ -128,6 +132,18 @@ class Play(ABC, Generic[Asked, Answered]):
         """
         if hello.aggregate is not None or (hello.noise is not None and not self.noisy):
             raise MalformedMessageError("session.document-malformed", kind="Hello", where="aggregate")
+
+    def check_feasible(self, hello: Hello, keys: int) -> None:
+        """Refuse a run that cannot be computed, before it is charged and data is read for it.
+
+        Args:
+            hello: what is asked; ``check_hello`` passed it.
+            keys: the responder's distinct keys, padded as its catalogue shows them.
+
+        Raises:
+            ParameterMismatchError: a sum could overflow, or would not be hidden; a plan of ours says so.
+        """
+        del hello, keys
 
     def responder_sizes(self, hello: Hello, dataset: LoadedDataset) -> tuple[int, tuple[int, ...]]:
         """Return the padded size of the responder's set, and of its blocks where it travels in blocks."""

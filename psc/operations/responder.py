@@ -30,6 +30,7 @@ from psc.node.datasets import get_dataset
 from psc.node.home import Home
 from psc.node.identity import verify
 from psc.node.own import own_card
+from psc.node.records import DatasetRecord
 from psc.node.runs import deliver_result, finish_run, keep_receipt, start_run
 from psc.node.tables import LoadedDataset, read_dataset
 from psc.node.trust import party_of
@@ -42,11 +43,13 @@ from psc.policy.agreement import NO_LIMITS
 from psc.policy.catalogue import catalogue_for, check_request
 from psc.policy.decide import Allow, Deny, RunRequest
 from psc.policy.ledger import release, reserve
+from psc.protocols.padding import padded_size
 from psc.session.channel import Channel
 from psc.session.drive import drive
 from psc.session.hello import Accept, Hello, SessionId
 from psc.session.session import Session
 from psc.transport.handler import Answer, Peer
+from psc.types import GroupColumn
 
 __all__ = ["NodeHandler"]
 
@@ -197,9 +200,12 @@ class NodeHandler:
                 record.max_rows_per_key if hello.aggregate else 0,
                 hello.aggregate.rows_bound if hello.aggregate else 0,
             ),
+            ("groups", _registered_groups(hello, record), hello.aggregate.groups if hello.aggregate else ()),
         ):
             if ours != theirs:
                 raise ParameterMismatchError("operations.versions-differ", what=what, ours=ours, theirs=theirs, software="-")
+        keys = padded_size(record.key_count_of([key.name for key in hello.keys]))  # as the catalogue has it
+        PLAYS[hello.operation, hello.protocol].check_feasible(hello, keys)
         return decision
 
 
@@ -217,6 +223,13 @@ def _check_software(hello: Hello) -> None:
 
 def _minimum_group(hello: Hello) -> int:
     return 0 if hello.aggregate is None else hello.aggregate.minimum_group
+
+
+def _registered_groups(hello: Hello, record: DatasetRecord) -> tuple[GroupColumn, ...]:
+    """The group columns asked for with the labels that they have: how many cells a table has rests on these numbers."""
+    counted = {group.name: max(group.groups, 1) for group in record.group_columns}
+    asked = () if hello.aggregate is None else hello.aggregate.groups
+    return tuple(GroupColumn(name=group.name, groups=counted[group.name]) for group in asked)
 
 
 class _DatasetCache:
@@ -305,9 +318,10 @@ class _ResponderRun:
         shape = RunShape.of(self._hello, self._accept)
         play = play_of(shape)
         answered = drive(play.answer(shape, self._dataset, identity.label, Rng.system()), session)
+        # Before the receipt: what does not decode ends the run on both sides, unsigned.
+        result = play.delivered(shape, self._dataset, answered)
         receipt = receipt_of_run(self._hello, self._accept, identity, session.transcripts())
         mine, theirs = session.exchange_receipt(receipt)
         keep_receipt(self._home, self._hello.run_id, SignedReceipt(receipt, theirs, mine).to_json())
-        result = play.delivered(shape, self._dataset, answered)
         if result is not None:
             deliver_result(self._home, self._hello.run_id, result)

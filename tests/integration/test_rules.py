@@ -25,7 +25,7 @@ from psc.errors import (
 from psc.node.clock import now
 from psc.node.datasets import add_dataset
 from psc.node.runs import list_runs
-from psc.operations import initiator, responder
+from psc.operations import initiator, play, responder
 from psc.operations.plan import Plan
 from psc.policy.agreements import revoke, sign
 from psc.policy.ledger import charges
@@ -136,7 +136,7 @@ def test_expired_and_not_yet_valid_agreements_do_not_show_and_refuse(market: Mar
 def test_the_catalogue_shows_only_what_was_granted(market: Market) -> None:
     add_dataset(
         market.pair.courier.home,
-        "hidden",
+        "unseen",
         source=market.folder / "parcels.parquet",
         keys=[f"phone={PARCEL_PHONE}:phone"],
         on_bad="skip",
@@ -144,7 +144,7 @@ def test_the_catalogue_shows_only_what_was_granted(market: Market) -> None:
     with market.pair.merchant.connect("courier") as courier:
         catalogue = courier.catalogue()
     text = catalogue.canonical().decode()
-    assert "hidden" not in text
+    assert "unseen" not in text
     assert "weight" not in text
     assert PARCEL_PHONE not in text
     assert str(market.folder) not in text
@@ -252,7 +252,7 @@ def test_a_responder_that_offers_another_size_than_its_catalogue_is_refused(
 ) -> None:
     only(market, "sized")
     plan = plan_of(market, dataset="sized")
-    monkeypatch.setattr(responder, "padded_size", lambda count: 2 * count + 64)
+    monkeypatch.setattr(play, "padded_size", lambda count: 2 * count + 64)
     with pytest.raises(ParameterMismatchError) as caught:
         plan.run()
     assert caught.value.code == "operations.size-differs"
