@@ -176,7 +176,8 @@ def _decimal_units(cells: pa.Array, scale: int, classes: _Classes, *, whole: boo
         half = np.uint64(5 * 10 ** (digits - 1))
         units += (remainder > half) | ((remainder == half) & (more | (units % 2 == 1)))
     units = np.minimum(units, VALUE_LIMIT) if shift >= 0 else _scaled(units, -shift)
-    return np.where(negative, -units, units)
+    signed: _Ints = np.where(negative, -units, units)
+    return signed
 
 
 def _magnitudes(cells: pa.Array) -> tuple[npt.NDArray[np.bool_], list[npt.NDArray[np.uint64]]]:
@@ -210,7 +211,8 @@ def _whole_units(limbs: list[npt.NDArray[np.uint64]]) -> _Ints:
     low = np.minimum(limbs[1] << np.uint64(32) | limbs[0], np.uint64(VALUE_LIMIT))
     for limb in limbs[2:]:
         low[limb > 0] = VALUE_LIMIT
-    return low.astype(np.int64)
+    units: _Ints = low.astype(np.int64)
+    return units
 
 
 def _decimals_one_by_one(cells: pa.Array, scale: int, classes: _Classes, *, whole: bool) -> _Ints:

@@ -224,6 +224,12 @@ def test_clipped_cells_are_the_end_of_the_range_and_counted() -> None:
     assert (floats.units.tolist(), floats.clipped) == ([900, -100, 100], 2)
 
 
+def test_a_slice_of_a_column_is_read_where_it_begins() -> None:
+    cells = pa.array([Decimal("9.99"), Decimal("-1.25"), None, Decimal("1.35")])
+    for column in (cells, cells.cast(pa.decimal256(60, 30)), cells.cast(pa.float64()), cells.cast(pa.large_string())):
+        assert read(column.slice(1), use(1)) == [-12, None, 14]
+
+
 def test_a_scan_counts_and_refuses_nothing() -> None:
     table = pa.table({"v": ["1", "x", "", "2.5", "99", "-1"]})
     found = scan_values(table, np.arange(6), use(0, (0, 9), whole=True))
