@@ -54,7 +54,7 @@ def shared() -> pd.DataFrame:
 @pytest.mark.slow
 def test_three_sums_by_ten_groups_equal_a_plain_merge(companies: Companies, shared: pd.DataFrame) -> None:
     folder = companies.folder
-    words = [*SUMS, "--group-by", "city", "--output", folder / "spent.parquet"]
+    words: list[object] = [*SUMS, "--group-by", "city", "--output", folder / "spent.parquet"]
     answer = companies.ask("aggregate", folder / "orders.csv", KEY, *words, "--json").json()
     got = pq.read_table(folder / "spent.parquet").to_pandas().set_index("city")
     assert [row["city"] for row in answer["rows"]] == got.index.tolist()
@@ -90,7 +90,7 @@ def test_three_sums_by_ten_groups_equal_a_plain_merge(companies: Companies, shar
 def test_own_groups_means_spreads_and_histograms_for_both(companies: Companies, shared: pd.DataFrame) -> None:
     folder = companies.folder
     selects = ("count", "rows", "count:paid", "mean:paid", "std:weight:customer", "histogram:fee:0,1000,3000")
-    words = [word for select in selects for word in ("--select", select)]
+    words: list[object] = [word for select in selects for word in ("--select", select)]
     words += ["--group-by", "own:tier", "--output-to", "both", "--output", folder / "tiers.csv"]
     answer = companies.ask("aggregate", folder / "orders.csv", KEY, *words, "--json").json()
     got = pd.read_csv(folder / "tiers.csv").set_index("tier")
