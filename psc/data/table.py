@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from psc.data.columns import check_header, choose_columns, shown_name
@@ -16,6 +16,9 @@ from psc.data.files import FileRef, find_files, shown
 from psc.data.parquetfile import read_parquet
 from psc.data.source import Part, Place, Source, check_cells, plain_types
 from psc.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Part", "Place", "Source", "load"]
 
@@ -40,8 +43,8 @@ def load(source: object, columns: Sequence[str] | None = None) -> Source:
         return Source(source.table.select(wanted), source.name, source.parts)
     if isinstance(source, (str, os.PathLike)):
         return _load_path(source, columns)
-    if isinstance(source, pd.DataFrame):
-        return _load_object(_from_pandas(source, columns), columns, "pandas.DataFrame")
+    if _is_pandas(source):
+        return _load_object(_from_pandas(cast("pd.DataFrame", source), columns), columns, "pandas.DataFrame")
     name = f"{type(source).__module__.split('.')[0]}.{type(source).__name__}"
     if hasattr(source, "__arrow_c_stream__"):
         try:
@@ -115,6 +118,12 @@ def _compatible(one: pa.DataType, two: pa.DataType) -> bool:
 # --- pandas --------------------------------------------------------------------------------------------------------
 
 
+def _is_pandas(source: object) -> bool:
+    # Who passes a frame has imported pandas; for a file nobody waits for it to load.
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(source, pandas.DataFrame)
+
+
 def _from_pandas(frame: pd.DataFrame, columns: Sequence[str] | None) -> pa.Table:
     names = [str(name) for name in frame.columns]
     wanted = choose_columns(names, columns, "pandas.DataFrame")
@@ -132,6 +141,8 @@ def _pandas_column(series: Any, name: str) -> pa.Array:
 
 def _mixed_column(series: Any, name: str) -> pa.Array:
     """Read a column of Python objects of several types, as Excel sheets give them: text and numbers side by side."""
+    import pandas as pd
+
     cells: list[str | None] = []
     for row, cell in enumerate(series.to_numpy(dtype=object), start=1):
         if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and np.isnan(cell)):
