@@ -154,7 +154,7 @@ def masked_sums(
     weights: NDArray[np.int64] | None = None,
     offsets: Sequence[int] | None = None,
 ) -> list[int]:
-    """Return a fresh ciphertext of the sum of each cell.
+    """Return a fresh ciphertext of the sum of each cell; with offset and mask, sums below 2^160 in size come out exactly.
 
     Args:
         key: what the values are encrypted under.

@@ -102,6 +102,7 @@ class Worker:
             self._process.kill()
 
         timer = threading.Timer(self._seconds, stop)
+        timer.daemon = True
         timer.start()
         try:
             assert self._process.stdin is not None  # noqa: S101 - opened as a pipe above

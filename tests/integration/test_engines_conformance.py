@@ -14,6 +14,8 @@ from psc.crypto.sums import SumEngine
 from psc.engines import DEFAULT, ENGINES, engine
 from psc.errors import CryptoError, LimitExceededError, LocalProtocolError, RemoteProtocolError, UsageError
 from psc.testing.ideal import ClearSums
+from psc.types import OutputTo
+from tests.sum_cases import made_up, sums
 
 CONTEXT = b"conformance of engines, 32 bytes"
 LOW, HIGH = -(2**63), 2**63 - 1
@@ -334,3 +336,17 @@ def test_engines_are_found_by_id_and_say_whether_they_hide_the_mask() -> None:
     hides = {name: getattr(load(name), "hides_mask", True) for name in ENGINES}
     assert hides == {name: not name.startswith("bfv") for name in ENGINES}
     assert engine() is engine(DEFAULT)
+
+
+@pytest.mark.parametrize("output", ["receiver", "both"])
+def test_the_protocol_runs_over_every_engine(real: SumEngine, output: OutputTo) -> None:
+    case = made_up(40, 50, 30, (2, 1), statistics=2, seed=4)
+    counts, totals = case.ideal()
+    mine, theirs = sums(case, engine=real, output=output)
+    assert mine.counts.tolist() == counts
+    assert mine.sums is not None
+    assert mine.sums.tolist() == totals
+    if output == "both":
+        assert theirs is not None
+        assert theirs.sums is not None
+        assert theirs.sums.tolist() == totals
