@@ -53,8 +53,8 @@ _MEMBERSHIP = say(
     "谁可得知共同客户：hidden（双方均不知），或另加 owner（本方得知并以明文求和）[hidden]",
 )
 _NOISE = say(
-    "Noise that this side adds to an aggregate: laplace:EPSILON or gaussian:RHO, of a run, such as laplace:0.5 [none]",
-    "本方加入汇总的噪声：laplace:ε 或 gaussian:ρ（每次运行），例如 laplace:0.5 [无]",
+    "Noise that this side adds to aggregates and counts: laplace:EPSILON or gaussian:RHO, of a run, such as laplace:0.5 [none]",
+    "本方加入汇总与计数的噪声：laplace:ε 或 gaussian:ρ（每次运行），例如 laplace:0.5 [无]",
 )
 
 

@@ -177,7 +177,7 @@ def _check_operations(offer: Offer) -> None:
         return
     idle = [f"--value {name}" for name in offer.values] + [f"--group {name}" for name in offer.groups]
     idle += ["--membership owner"] if "owner" in offer.membership else []
-    idle += ["--noise"] if offer.noise is not None else []
+    idle += ["--noise"] if offer.noise is not None and "count" not in offer.operations else []
     idle += ["--output-to responder"] if "responder" in offer.outputs else []
     if idle:
         raise AgreementError("policy.terms-without-aggregate", terms=", ".join(idle), operations=operations)
