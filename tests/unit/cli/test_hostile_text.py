@@ -137,7 +137,7 @@ def test_a_status_of_another_release(psc: Psc) -> None:
         "rules": EVIL[:64],
         "protocols": [],
     }
-    checks = list(_software(Status.model_validate(fields | {"protocols": (), "software": "[bold]9[/bold]"})))
+    checks = list(_software(Status.model_validate(fields | {"protocols": (), "engines": (), "software": "[bold]9[/bold]"})))
     shown = printed(*_shown(checks))
     assert_harmless(shown)
     assert "[bold]9[/bold]" in shown
