@@ -132,6 +132,18 @@ class Plan:
                 "runs_left_today": self.quota_left,
                 "minimum_result": self.minimum_result,
             }
+        if self.shape is not None and self.shape.aggregate is not None and isinstance(self.request, Aggregate):
+            terms, noise = self.shape.aggregate, self.shape.noise
+            content |= {
+                "outputs": [output.name for output in self.request.outputs],
+                "group_by": list(self.request.group_by),
+                "own_groups": terms.own_groups,
+                "partner_groups": terms.their_groups,
+                "membership": terms.membership,
+                "minimum_group": terms.minimum_group,
+                "engine": terms.engine or None,
+                "noise": None if noise is None else str(noise),
+            }
         return content
 
     def __str__(self) -> str:
@@ -167,6 +179,16 @@ class Plan:
                 },
             )
         )
+        if self.shape is not None and self.shape.aggregate is not None and isinstance(self.request, Aggregate):
+            terms = self.shape.aggregate
+            told = {
+                "outputs": ", ".join(output.name for output in self.request.outputs),
+                "groups": ", ".join(self.request.group_by) or "-",
+                "cells": f"{terms.own_groups * terms.their_groups:,}",
+                "minimum": terms.minimum_group,
+                "noise": "-" if self.shape.noise is None else str(self.shape.noise),
+            }
+            lines.append(render(f"operations.plan-aggregate-{terms.membership}", told))
         if self.rejected:
             counts = ", ".join(f"{name}: {count:,}" for name, count in self.rejected.items())
             lines.append(render("operations.plan-rejected", {"counts": counts}))

@@ -100,7 +100,9 @@ def outputs_table(request: Aggregate, own: OwnGroups, shape: RunShape, theirs: L
         found = [None if cell is None else evaluate(output, cell, values, weights) for cell in cells]
         columns[_free(output.name, columns)] = pa.array(found, arrow_type(output, values))
     columns[_free(WITHHELD, columns)] = pa.array(rows.withheld)
-    return pa.table(columns)
+    table = pa.table(columns)
+    groups = table.column_names[: len(request.group_by)]
+    return table.sort_by([(name, "ascending") for name in groups]) if groups else table
 
 
 def statistics_table(shape: RunShape, own: Labels, theirs: Labels, sums: Sums) -> pa.Table:

@@ -151,6 +151,18 @@ TEXTS: dict[str, Text] = {
         "发送 {sent} MB，接收 {received} MB，约 {seconds} 秒；"
         "今日剩余次数：{left}；共同键少于 {minimum} 个的结果不予显示。",
     ),
+    "operations.plan-aggregate-hidden": Text(
+        "Computes {outputs}; groups: {groups} (at most {cells} cells); nobody learns which customers match; groups of fewer than "
+        "{minimum} customers are withheld by this node; noise: {noise}.",
+        "计算 {outputs}；分组：{groups}（最多 {cells} 个单元格）；双方均不知道哪些客户匹配；"
+        "客户少于 {minimum} 个的组由本节点隐去；噪声：{noise}。",
+    ),
+    "operations.plan-aggregate-owner": Text(
+        "Computes {outputs}; groups: {groups} (at most {cells} cells); the partner learns which of its customers match; groups of "
+        "fewer than {minimum} customers are withheld by the partner; noise: {noise}.",
+        "计算 {outputs}；分组：{groups}（最多 {cells} 个单元格）；对方得知其哪些客户匹配；"
+        "客户少于 {minimum} 个的组由对方隐去；噪声：{noise}。",
+    ),
     "operations.plan-rejected": Text("Rows left out: {counts}", "未纳入的行：{counts}"),
     "operations.plan-used": Text(
         "This plan was run before.",
