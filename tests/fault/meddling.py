@@ -37,7 +37,20 @@ SENT: dict[tuple[str, str], tuple[str, ...]] = {
     ("match", "responder"): ("confirmation", "evaluated_items", "sender_tags", "row_entries", "receipt_signature"),
     ("count", "initiator"): ("confirmation", "blinded_items", "common_count", "receipt_signature"),
     ("count", "responder"): ("confirmation", "masked_items", "returned_tags", "receipt_signature"),
-}
+    ("aggregate", "initiator"): (
+        "confirmation", "blinded_items", "masked_sums", "group_labels", "cell_counts", "receipt_signature",
+    ),
+    ("aggregate", "responder"): (
+        "confirmation", "group_labels", "masked_items", "returned_tags", "sum_keys", "encrypted_values", "released_sums",
+        "receipt_signature",
+    ),
+    ("aggregate-owner", "initiator"): (
+        "confirmation", "evaluated_items", "sender_tags", "row_entries", "group_labels", "receipt_signature",
+    ),
+    ("aggregate-owner", "responder"): (
+        "confirmation", "blinded_items", "group_labels", "released_table", "receipt_signature",
+    ),
+}  # fmt: skip
 """The kinds of message that each side sends, in order, when both learn the result and rows are released."""
 
 BAD_ELEMENTS = {
@@ -211,6 +224,8 @@ def _huge(frame: bytes) -> list[bytes]:
             return [encode(replace(message, **{field.name: PointBatch(value.data[:32] * (size // 32))}))]  # type: ignore[type-var]
         if isinstance(value, bytes):
             return [encode(replace(message, **{field.name: bytes(size)}))]  # type: ignore[type-var]
+        if isinstance(value, tuple):
+            return [encode(replace(message, **{field.name: (bytes(size),)}))]  # type: ignore[type-var]
     return [encode(replace(message, count=2**63))]  # type: ignore[type-var]
 
 
@@ -225,7 +240,8 @@ def _two_bodies(frame: bytes) -> list[bytes]:
 
 
 def _twice_in_one_frame(frame: bytes) -> list[bytes]:
-    return [frame + frame]
+    twice = frame + frame
+    return [twice] if len(twice) <= MAX_FRAME_BYTES else [_no_content(frame)[0] + frame]
 
 
 def encode_common_count() -> wire.SessionMessage:
@@ -271,4 +287,6 @@ def _resized(message: Message, *, longer: bool) -> Message:
             return replace(message, **{field.name: PointBatch(data)})  # type: ignore[type-var]
         if isinstance(value, bytes):
             return replace(message, **{field.name: value + value[-1:] if longer else value[:-1]})  # type: ignore[type-var]
+        if isinstance(value, tuple):
+            return replace(message, **{field.name: (*value, b"more") if longer else value[:-1]})  # type: ignore[type-var]
     raise AssertionError("nothing to resize")

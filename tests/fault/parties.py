@@ -22,21 +22,27 @@ import psc
 from psc.errors import PscError, UsageError
 from psc.node.certificates import identify, tls_for
 from psc.node.home import Home
-from psc.node.runs import RunRecord, get_run, receipt_of
+from psc.node.runs import RunRecord, get_run, receipt_of, result_of
 from psc.operations.plan import Plan
-from psc.operations.requests import Count, Match, Request
+from psc.operations.requests import Aggregate, Count, Match, Request
 from psc.operations.responder import NodeHandler
-from psc.operations.results import MatchResult, Result
+from psc.operations.results import AggregateResult, MatchResult, Result
 from psc.sdk.node import Answering, Serving, material
 from psc.server.log import json_logger
 from psc.server.server import Server
 from psc.session.channel import Channel
 from psc.session.hello import Hello
 from psc.testing.madeup import ORDER_PHONE, PARCEL_PHONE, courier_parcels, merchant_orders, plain_join, plain_keys
-from psc.testing.nodes import PURPOSE, free_port, grant
+from psc.testing.nodes import PURPOSE, free_port
 from psc.transport.handler import Answer, Peer
 
-__all__ = ["Outcome", "Parties", "WatchedHandler", "parties", "quick_limits", "set_limits", "until"]
+__all__ = ["MIN_GROUP", "OPERATIONS", "Outcome", "Parties", "WatchedHandler", "parties", "quick_limits", "set_limits", "until"]
+
+OPERATIONS = ("match", "count", "aggregate", "aggregate-owner")
+"""What ``Parties.request`` can ask: an aggregate with membership hidden, and known to the owner of the values."""
+
+MIN_GROUP = 2
+"""Every cell of the tables' four has so many shared customers at least."""
 
 ROWS = 90
 """Rows of each table: both sets are padded to 64 keys, so that a run takes a moment."""
@@ -156,9 +162,28 @@ class Parties:
         }
         return Count(self.orders, **(asked | changes))
 
+    def aggregate(self, **changes: Any) -> Aggregate:
+        """Return an aggregate by groups of both tables, with output to both."""
+        asked: dict[str, Any] = {
+            "on": {"phone": ORDER_PHONE},
+            "dataset": "parcels",
+            "purpose": PURPOSE,
+            "select": [psc.sum("fee"), psc.count("fee")],
+            "group_by": ["own:side", "theirs:zone"],
+            "output_to": "both",
+            "on_bad": "skip",
+        }
+        return Aggregate(self.orders, **(asked | changes))
+
     def request(self, operation: str) -> Request:
         """Return the request of an operation."""
-        return self.match() if operation == "match" else self.count()
+        if operation == "match":
+            return self.match()
+        if operation == "count":
+            return self.count()
+        if operation == "aggregate":
+            return self.aggregate()
+        return self.aggregate(membership="owner", select=[psc.sum("fee"), psc.weighted_sum("items", "fee")])
 
     def run(
         self,
@@ -240,6 +265,9 @@ class Parties:
         assert outcome.responder_record is not None
         assert outcome.responder_record.status == "finished"
         assert receipt_of(self.merchant.home, outcome.run_id) == receipt_of(self.courier.home, outcome.run_id) is not None
+        if isinstance(outcome.result, AggregateResult):
+            self._check_tables(outcome, outcome.result)
+            return outcome.result
         joined = plain_join(self.orders, self.parcels, want=["status", "fee"], max_rows_per_key=ROWS_PER_KEY)
         common = set(joined["key"])
         if isinstance(outcome.result, MatchResult):
@@ -252,6 +280,35 @@ class Parties:
         if retries is not None:
             assert outcome.result.stats.retries >= retries
         return outcome.result
+
+    def _check_tables(self, outcome: Outcome, result: AggregateResult) -> None:
+        """Assert that both sides hold the plain table of an aggregate."""
+        orders, parcels = self.orders.to_pandas(), self.parcels.to_pandas()
+        mine = orders.assign(key=plain_keys(self.orders, ORDER_PHONE)).dropna(subset=["key"])
+        theirs = parcels.assign(key=plain_keys(self.parcels, PARCEL_PHONE)).dropna(subset=["key"])
+        sides = mine.drop_duplicates("key").set_index("key")["side"]
+        shared = theirs[theirs["key"].isin(sides.index)].assign(side=lambda rows: rows["key"].map(sides))
+        items = mine.groupby("key")["items"].sum()
+        want = {
+            cell: {
+                "customers": rows["key"].nunique(),
+                "fee_sum": rows["fee"].sum(),
+                "fee_count": len(rows),
+                "items*fee_sum": (rows["fee"] * rows["key"].map(items)).sum(),
+            }
+            for cell, rows in shared.groupby(["side", "zone"])
+        }
+        assert len(want) == 4
+        assert min(cell["customers"] for cell in want.values()) >= MIN_GROUP
+        path = result_of(self.courier.home, outcome.run_id)
+        assert path is not None
+        for table in (result.to_arrow(), pq.read_table(path)):
+            names = set(table.column_names) - {"side", "zone", "withheld"}
+            assert len(names) == 3
+            rows = {(row["side"], row["zone"]): row for row in table.to_pylist()}
+            assert rows.keys() == want.keys()
+            for cell, row in rows.items():
+                assert {name: row[name] for name in names} == {name: want[cell][name] for name in names}
 
 
 def intercept(plan: Plan, wrap: Wrap, note: Callable[[str], None] = lambda run_id: None) -> None:
@@ -306,25 +363,52 @@ def parties(
         pass
     set_limits(folder / "merchant", limits | dict(merchant_limits or {}))
     set_limits(folder / "courier", limits)
-    orders, parcels = merchant_orders(rows[0]), courier_parcels(rows[1])
+    orders = halved(merchant_orders(rows[0]), ORDER_PHONE, "side", ("north", "south"), 1)
+    parcels = halved(courier_parcels(rows[1]), PARCEL_PHONE, "zone", ("east", "west"), 2)
     pq.write_table(parcels, folder / "parcels.parquet")
     log = io.StringIO()
     logger = json_logger(log, name=f"psc.server.{id(log)}")
     with psc.Node.open(folder / "merchant") as merchant, psc.Node.open(folder / "courier") as courier:
         befriend(folder, merchant, courier)
-        grant(
-            courier,
-            "merchant",
-            "parcels",
-            source=folder / "parcels.parquet",
-            keys=[f"phone={PARCEL_PHONE}:phone"],
-            release=["status:text:40", "fee:int64"],
-            max_rows_per_key=rows_per_key,
-            runs_per_day=100_000,
-        )
+        publish(courier, folder / "parcels.parquet", rows_per_key)
         handler = WatchedHandler(courier.home)
         with serve(courier, handler, logger) as serving:
             yield Parties(folder, merchant, courier, handler, serving, orders, parcels, log)
+
+
+def halved(table: pa.Table, phone: str, name: str, labels: tuple[str, str], place: int) -> pa.Table:
+    """Add a group column: the customers whose ``place``-th digit from the end is below five, and the others."""
+    digits = [[int(character) for character in cell or "" if character.isdigit()] for cell in table[phone].to_pylist()]
+    halves = [labels[int(len(each) >= place and each[-place] >= 5)] for each in digits]
+    return table.append_column(name, pa.array(halves, pa.string()))
+
+
+def publish(courier: psc.Node, source: Path, rows_per_key: int) -> None:
+    """Register the courier's parcels and grant the merchant everything."""
+    courier.add_dataset(
+        "parcels",
+        source,
+        keys=[f"phone={PARCEL_PHONE}:phone"],
+        release=["status:text:40", "fee:int64"],
+        values=["fee:int64:0..5000"],
+        groups=["zone"],
+        max_rows_per_key=rows_per_key,
+        on_bad="skip",
+    )
+    offer = psc.Offer(
+        "parcels",
+        ("match", "count", "aggregate"),
+        release=("status", "fee"),
+        values=("fee",),
+        groups=("zone",),
+        membership=("hidden", "owner"),
+        outputs=("receiver", "responder", "both"),
+        min_input=0,
+        min_result=0,
+        min_group=MIN_GROUP,
+        runs_per_day=100_000,
+    )
+    courier.grant("merchant", offer, purpose=PURPOSE)
 
 
 def serve(node: psc.Node, handler: NodeHandler, logger: Any) -> Serving:

@@ -15,6 +15,7 @@ from psc.errors import (
     AuthenticationError,
     ChannelClosedError,
     DeadlineError,
+    DecryptionError,
     InvalidElementError,
     MalformedMessageError,
     PeerAbortedError,
@@ -28,7 +29,7 @@ from psc.protocols import dh_psi, dh_psi_count
 from psc.session.channel import Channel
 from psc.session.codec import decode, encode
 from tests.fault.meddling import BAD_ELEMENTS, HARMS, SENT, GoneAwayError, Harm, Meddler, Recorder, with_element
-from tests.fault.parties import Outcome, Parties, intercept, parties
+from tests.fault.parties import OPERATIONS, Outcome, Parties, intercept, parties
 
 CASES = [(operation, side, kind) for (operation, side), kinds in SENT.items() for kind in kinds]
 IDS = ["-".join(case) for case in CASES]
@@ -38,8 +39,16 @@ NOT_THE_LAST = [case for case in CASES if case[2] != "receipt_signature"]
 _SIGNED = {"longer content", "shorter content", "no content", "huge content"}
 """Harms that leave a confirmation well-formed with a signature that cannot be right."""
 
-_LATE = {"receipt_signature", "matched_positions", "common_count", "returned_tags"}
+_LATE = {
+    "receipt_signature", "matched_positions", "common_count", "returned_tags", "cell_counts", "released_sums", "released_table",
+}  # fmt: skip
 """Kinds of which the honest side may see a flaw (a second copy, a difference of the receipts) after it has sent its receipt."""
+
+_LAST_SENT = {("aggregate-owner", "initiator", "group_labels")}
+"""Cases of which the same is true."""
+
+_SAME_AGAIN = {"common_count", "group_labels", "cell_counts", "released_sums", "released_table"}
+"""Kinds that say the same in two runs of one request: taken from another session they are the same message."""
 
 _ERRORS: dict[AbortCode, tuple[type[PscError], ...]] = {
     AbortCode.MALFORMED_MESSAGE: (MalformedMessageError,),
@@ -53,7 +62,7 @@ _ERRORS: dict[AbortCode, tuple[type[PscError], ...]] = {
 def earlier(pair: Parties) -> dict[tuple[str, str], dict[str, list[bytes]]]:
     """The frames of an earlier run of each operation, by who sent them and by kind."""
     kept: dict[tuple[str, str], dict[str, list[bytes]]] = {case: {} for case in SENT}
-    for operation in ("match", "count"):
+    for operation in OPERATIONS:
         pair.handler.wrap = lambda channel, frames=kept[operation, "responder"]: Recorder(channel, frames)  # type: ignore[misc]
         outcome = pair.run(
             pair.request(operation),
@@ -88,6 +97,7 @@ def attack(pair: Parties, case: tuple[str, str, str], harm: Harm | None, **how: 
 def check_refused(pair: Parties, case: tuple[str, str, str], outcome: Outcome, code: AbortCode) -> PscError:
     """Assert that the victim ended with the right error, the other side was told, and nothing came out; return the error."""
     _, hostile, kind = case
+    late = kind in _LATE or case in _LAST_SENT
     victim, other = (outcome.responder, outcome.initiator) if hostile == "initiator" else (outcome.initiator, outcome.responder)
     assert isinstance(victim, PscError)
     # When only the receipts show it, both sides see it at once, and the other's abort may overtake the own finding.
@@ -96,7 +106,7 @@ def check_refused(pair: Parties, case: tuple[str, str, str], outcome: Outcome, c
     assert victim.abort_code is code
     assert str(victim) != victim.code, "the error has no text"
     # Who harms its own last messages may have got the honest side's receipt before that side could see it.
-    if not (kind in _LATE and other is None):
+    if not (late and other is None):
         assert isinstance(other, PeerAbortedError | AuthenticationError | MalformedMessageError), repr(other)
         assert other.abort_code is code
         pair.check_nothing_came_out(outcome)
@@ -136,7 +146,8 @@ def test_a_malformed_message_ends_the_run_on_both_sides(pair: Parties, case: tup
 @pytest.mark.parametrize("case", WITH_POINTS, ids=["-".join(case) for case in WITH_POINTS])
 @pytest.mark.parametrize("bad", BAD_ELEMENTS)
 def test_an_invalid_element_is_refused_wherever_it_stands(pair: Parties, case: tuple[str, str, str], bad: str) -> None:
-    for place, index in (("first", 0), ("middle", 32), ("last", 63)):
+    size = 128 if case[0] == "aggregate" else 64  # two blocks there
+    for place, index in (("first", 0), ("middle", size // 2), ("last", size - 1)):
         outcome, _ = attack(pair, case, with_element(BAD_ELEMENTS[bad], place))
         error = check_refused(pair, case, outcome, AbortCode.INVALID_ELEMENT)
         assert error.fields["index"] == index
@@ -149,8 +160,10 @@ def test_another_kind_of_message_is_refused(
     pair: Parties, earlier: dict[tuple[str, str], dict[str, list[bytes]]], case: tuple[str, str, str]
 ) -> None:
     operation, _, kind = case
-    others = {name: frames[0] for kept in earlier.values() for name, frames in kept.items() if name != kind}
-    assert len(others) == 9
+    known = OPERATIONS[:2] if operation in OPERATIONS[:2] else (operation,)
+    of_these = [kept for (of, _), kept in earlier.items() if of in known]
+    others = {name: frames[0] for kept in of_these for name, frames in kept.items() if name != kind}
+    assert len(others) == {"match": 9, "count": 9, "aggregate": 10, "aggregate-owner": 7}[operation]
     for frame in others.values():
         outcome, _ = attack(pair, case, lambda _, frame=frame: [frame])  # type: ignore[misc]
         check_refused(pair, case, outcome, AbortCode.UNEXPECTED_MESSAGE)
@@ -166,7 +179,8 @@ def test_a_repeated_message_is_refused(pair: Parties, case: tuple[str, str, str]
             assert outcome.initiator is None
         else:
             assert outcome.responder is None
-    elif kind == "row_entries":  # a chunk of it stands where the next chunk belongs, and has another size
+    elif (operation, kind) in (("match", "row_entries"), ("aggregate", "sum_keys")):
+        # A piece of it stands where the next piece belongs, and has another size.
         check_refused(pair, case, outcome, AbortCode.MALFORMED_MESSAGE)
     else:
         check_refused(pair, case, outcome, AbortCode.UNEXPECTED_MESSAGE)
@@ -182,6 +196,16 @@ def test_a_repeated_message_is_refused(pair: Parties, case: tuple[str, str, str]
         (("match", "responder", "sender_tags"), AbortCode.UNEXPECTED_MESSAGE),
         (("match", "responder", "row_entries"), AbortCode.MALFORMED_MESSAGE),
         (("count", "responder", "masked_items"), AbortCode.UNEXPECTED_MESSAGE),
+        (("aggregate", "initiator", "masked_sums"), AbortCode.MALFORMED_MESSAGE),
+        (("aggregate", "initiator", "group_labels"), AbortCode.UNEXPECTED_MESSAGE),
+        (("aggregate", "responder", "returned_tags"), AbortCode.UNEXPECTED_MESSAGE),
+        (("aggregate", "responder", "sum_keys"), AbortCode.MALFORMED_MESSAGE),
+        (("aggregate", "responder", "encrypted_values"), AbortCode.MALFORMED_MESSAGE),
+        (("aggregate", "responder", "released_sums"), AbortCode.UNEXPECTED_MESSAGE),
+        (("aggregate-owner", "initiator", "sender_tags"), AbortCode.UNEXPECTED_MESSAGE),
+        (("aggregate-owner", "initiator", "row_entries"), AbortCode.UNEXPECTED_MESSAGE),
+        (("aggregate-owner", "responder", "group_labels"), AbortCode.UNEXPECTED_MESSAGE),
+        (("aggregate-owner", "responder", "released_table"), AbortCode.UNEXPECTED_MESSAGE),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else str(value),
 )
@@ -200,7 +224,7 @@ def test_a_message_of_another_session_is_refused(
     for at, frame in enumerate(earlier[operation, side][kind]):
         outcome, applied = attack(pair, case, lambda _, frame=frame: [frame], at=at)  # type: ignore[misc]
         assert applied
-        if kind == "common_count":  # the same number again is the same message
+        if kind in _SAME_AGAIN:
             pair.check_right(outcome)
         else:
             confirmation = kind == "confirmation"
@@ -210,7 +234,7 @@ def test_a_message_of_another_session_is_refused(
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_a_flipped_bit_never_passes(pair: Parties, case: tuple[str, str, str]) -> None:
-    operation, hostile, _ = case
+    operation, hostile, kind = case
     size = len(attack_size(pair, case))
     for place in {0, 1, 5, size // 2, size - 1} & set(range(size)):
 
@@ -221,7 +245,9 @@ def test_a_flipped_bit_never_passes(pair: Parties, case: tuple[str, str, str]) -
 
         outcome, _ = attack(pair, case, flip)
         victim = outcome.responder if hostile == "initiator" else outcome.initiator
-        assert isinstance(victim, RemoteProtocolError | AuthenticationError), (place, victim)
+        # A sealed row that was changed does not open; whether it is opened at all depends on whose row it is.
+        noticed = (RemoteProtocolError, AuthenticationError, *([DecryptionError] if kind == "row_entries" else []))
+        assert isinstance(victim, noticed), (place, victim)
         check_victim(pair, hostile, outcome, victim)
     pair.check_honest(operation)
 
@@ -249,7 +275,9 @@ def test_a_peer_that_leaves_early_gives_no_result(pair: Parties, case: tuple[str
     victim, gone = (outcome.responder, outcome.initiator) if hostile == "initiator" else (outcome.initiator, outcome.responder)
     assert isinstance(gone, GoneAwayError)
     assert isinstance(victim, ChannelClosedError)
-    assert victim.code == "transport.peer-closed"
+    # A dialler may have a call under way while the listener's session goes: it is then told that there is none.
+    told = {"transport.peer-closed"} if hostile == "initiator" else {"transport.peer-closed", "transport.session-unknown"}
+    assert victim.code in told
     pair.check_nothing_came_out(outcome)
     check_victim(pair, hostile, outcome, victim)
     pair.check_honest(operation)
