@@ -188,7 +188,7 @@ class RlweEngine:
 
         Args:
             context: 1 to 200 bytes bound to the session: public randomness comes from it and the section's number.
-            section: number of the section within the session; each is used once.
+            section: number of the section within the session, below 2^32; each is used once.
             columns: values a position, 1 to 1024.
             rng: source of the secrets.
 

@@ -27,7 +27,7 @@ pub struct RlweOwner(Mutex<rlwe::SumOwner>);
 #[pymethods]
 impl RlweOwner {
     #[new]
-    fn new(py: Python<'_>, label: Input, section: u32, columns: usize, rng: &Rng) -> Result<Self, CoreError> {
+    fn new(py: Python<'_>, label: Input, section: u64, columns: usize, rng: &Rng) -> Result<Self, CoreError> {
         py.detach(|| {
             let backend = backend::selected()?;
             Ok(Self(Mutex::new(rng.with(|rng| rlwe::SumOwner::new(backend, &label, section, columns, rng))?)))
@@ -64,7 +64,7 @@ impl RlweMatcher {
     fn new(
         py: Python<'_>,
         label: Input,
-        section: u32,
+        section: u64,
         columns: usize,
         cells: usize,
         key_material: Input,

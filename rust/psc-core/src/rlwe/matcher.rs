@@ -129,7 +129,7 @@ impl SumMatcher {
     pub fn new(
         backend: &'static dyn Backend,
         label: &[u8],
-        section: u32,
+        section: u64,
         columns: usize,
         cells: usize,
         public_keys: &[u8],

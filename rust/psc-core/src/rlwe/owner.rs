@@ -19,8 +19,9 @@ use crate::tags::label_hash;
 type Key = [Box<Residues>; PRIMES];
 
 /// The hash that all public polynomials of a section begin with.
-pub(super) fn section_hash(label: &[u8], section: u32) -> Result<Sha512> {
-    Ok(label_hash(label)?.chain_update(section.to_be_bytes()))
+pub(super) fn section_hash(label: &[u8], section: u64) -> Result<Sha512> {
+    check_range("section", section as usize, 0, u32::MAX as usize)?;
+    Ok(label_hash(label)?.chain_update((section as u32).to_be_bytes()))
 }
 
 /// The owner's end of a section.
@@ -40,7 +41,7 @@ impl SumOwner {
     pub fn new(
         backend: &'static dyn Backend,
         label: &[u8],
-        section: u32,
+        section: u64,
         columns: usize,
         rng: &mut Rng,
     ) -> Result<Self> {
