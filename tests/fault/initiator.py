@@ -1,6 +1,7 @@
-"""A merchant's process for the kill tests: runs a match and, at one frame of it, kills itself or the courier's server.
+"""A merchant's process for the kill tests: runs an operation and, at one frame of it, kills itself or the courier's server.
 
-Run as ``python -m tests.fault.initiator HOME ORDERS OUT VICTIM WAY KIND NUMBER``; ``VICTIM`` is ``self`` or a process id.
+Run as ``python -m tests.fault.initiator HOME ORDERS OUT VICTIM OPERATION WAY KIND NUMBER``; ``VICTIM`` is ``self`` or a
+process id, ``OPERATION`` is ``match``, ``aggregate`` or ``aggregate-owner``.
 Prints one line of JSON about how the run ended, writes the result to ``OUT`` when there is one, and exits as the command
 line would.
 """
@@ -12,6 +13,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import psc
 from psc.errors import PscError
@@ -20,8 +22,8 @@ from psc.testing.nodes import PURPOSE
 from tests.fault.meddling import kind_of
 
 
-def main(home: str, orders: str, out: str, victim: str, *point: str) -> int:
-    """Run the match; return the exit code."""
+def main(home: str, orders: str, out: str, victim: str, operation: str, *point: str) -> int:
+    """Run the operation; return the exit code."""
     way, kind, number = point[0], point[1], int(point[2])
     seen = 0
 
@@ -34,16 +36,14 @@ def main(home: str, orders: str, out: str, victim: str, *point: str) -> int:
 
     try:
         with psc.Node.open(home) as node, node.connect("courier", tap=tap) as courier:
-            result = courier.match(
-                Path(orders),
-                on={"phone": ORDER_PHONE},
-                dataset="parcels",
-                purpose=PURPOSE,
-                want=["status", "fee"],
-                output_to="both",
-                on_bad="skip",
-            )
-            result.write(out)
+            ask: dict[str, Any] = {"on": {"phone": ORDER_PHONE}, "dataset": "parcels", "purpose": PURPOSE}
+            ask |= {"output_to": "both", "on_bad": "skip"}
+            if operation == "match":
+                courier.match(Path(orders), want=["status", "fee"], **ask).write(out)
+            else:
+                membership = "owner" if operation == "aggregate-owner" else "hidden"
+                select, groups = [psc.sum("fee"), psc.count("fee")], ["own:tier", "theirs:city"]
+                courier.aggregate(Path(orders), select=select, group_by=groups, membership=membership, **ask).write(out)
     except PscError as error:
         print(json.dumps({"error": type(error).__name__, "code": error.code}))
         return int(error.exit_code)

@@ -383,7 +383,7 @@ def halved(table: pa.Table, phone: str, name: str, labels: tuple[str, str], plac
     return table.append_column(name, pa.array(halves, pa.string()))
 
 
-def publish(courier: psc.Node, source: Path, rows_per_key: int) -> None:
+def publish(courier: psc.Node, source: Path, rows_per_key: int, *, group: str = "zone", min_group: int = MIN_GROUP) -> None:
     """Register the courier's parcels and grant the merchant everything."""
     courier.add_dataset(
         "parcels",
@@ -391,7 +391,7 @@ def publish(courier: psc.Node, source: Path, rows_per_key: int) -> None:
         keys=[f"phone={PARCEL_PHONE}:phone"],
         release=["status:text:40", "fee:int64"],
         values=["fee:int64:0..5000"],
-        groups=["zone"],
+        groups=[group],
         max_rows_per_key=rows_per_key,
         on_bad="skip",
     )
@@ -400,12 +400,12 @@ def publish(courier: psc.Node, source: Path, rows_per_key: int) -> None:
         ("match", "count", "aggregate"),
         release=("status", "fee"),
         values=("fee",),
-        groups=("zone",),
+        groups=(group,),
         membership=("hidden", "owner"),
         outputs=("receiver", "responder", "both"),
         min_input=0,
         min_result=0,
-        min_group=MIN_GROUP,
+        min_group=min_group,
         runs_per_day=100_000,
     )
     courier.grant("merchant", offer, purpose=PURPOSE)

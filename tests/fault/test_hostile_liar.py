@@ -30,12 +30,15 @@ from psc.operations.play import RunShape
 from psc.operations.terms import play_of
 from psc.protocols import dh_psi, dh_psi_count
 from psc.protocols.base import Message
+from psc.protocols.cells import CellCounts, GroupLabels, word_bytes
+from psc.protocols.dh_sum import ReleasedSums
+from psc.protocols.owner_sum import ReleasedTable
 from psc.session.channel import Channel
 from psc.session.drive import drive
 from psc.session.hello import Accept, Hello, SessionId
 from psc.session.session import Session
 from tests.fault.meddling import Liar
-from tests.fault.parties import Parties, common_keys
+from tests.fault.parties import MIN_GROUP, Parties, common_keys
 
 
 def lying_initiator(
@@ -82,8 +85,38 @@ def _withheld_but_said(message: Message) -> Message:
     return message
 
 
+def _cells(**changes: bytes) -> Callable[[Message], Message]:
+    return lambda message: replace(message, **changes) if isinstance(message, CellCounts) else message
+
+
+def _too_many_in_a_cell(message: Message) -> Message:
+    return _cells(counts=word_bytes(np.array([65, 3, 3, 3])))(message)
+
+
+def _too_few_in_a_cell(message: Message) -> Message:
+    return _cells(counts=word_bytes(np.array([3, 3, 3, MIN_GROUP - 1])))(message)
+
+
+def _nobody_in_a_cell(message: Message) -> Message:
+    return _cells(counts=word_bytes(np.array([3, 0, 3, 3])))(message)
+
+
+def _names_of_nothing(message: Message) -> Message:
+    return GroupLabels((b"{}", b"[]")) if isinstance(message, GroupLabels) else message
+
+
 @pytest.mark.parametrize(
-    ("operation", "lie"), [("count", _too_many), ("count", _withheld_but_said), ("match", _withheld_but_said)]
+    ("operation", "lie"),
+    [
+        ("count", _too_many),
+        ("count", _withheld_but_said),
+        ("match", _withheld_but_said),
+        ("aggregate", _too_many_in_a_cell),
+        ("aggregate", _too_few_in_a_cell),
+        ("aggregate", _nobody_in_a_cell),
+        ("aggregate", _names_of_nothing),
+        ("aggregate-owner", _names_of_nothing),
+    ],
 )
 def test_an_impossible_result_is_not_believed(pair: Parties, operation: str, lie: Callable[[Message], Message]) -> None:
     error, run_id = lying_initiator(pair, operation, lie)
@@ -224,3 +257,48 @@ def test_a_lying_sender_gives_no_wrong_row(pair: Parties, lie: Callable[[Message
     assert (record.status, record.code) == ("failed", caught.value.code)
     assert receipt_of(pair.merchant.home, record.run_id) is None
     pair.check_honest()
+
+
+def _sums_of_all_bits(message: Message) -> Message:
+    return ReleasedSums(b"\xff" * len(message.sums)) if isinstance(message, ReleasedSums) else message
+
+
+def _sums_of_withheld_cells(message: Message) -> Message:
+    return replace(message, withheld=b"\x0f") if isinstance(message, ReleasedTable) else message
+
+
+@pytest.mark.parametrize(
+    ("operation", "lie"),
+    [
+        ("aggregate", _names_of_nothing),
+        ("aggregate-owner", _names_of_nothing),
+        ("aggregate", _sums_of_all_bits),
+        ("aggregate-owner", _sums_of_withheld_cells),
+    ],
+)
+def test_a_lying_owner_gives_no_impossible_table(pair: Parties, operation: str, lie: Callable[[Message], Message]) -> None:
+    hellos: list[Hello] = []
+    pair.handler.answer = lambda answer: replace(answer, run=LyingRun(pair, hellos[0], Accept.parse(answer.accept), lie))
+
+    def note(plan: Any) -> None:
+        honest = plan.asking
+
+        def opened(hello: bytes, *rest: Any) -> Any:
+            hellos.append(Hello.parse(hello))
+            return honest.open(hello, *rest)
+
+        plan.asking = replace(honest, open=opened)
+
+    try:
+        with pair.merchant.connect("courier") as partner:
+            plan = partner.plan(pair.request(operation))
+            note(plan)
+            with pytest.raises(MalformedMessageError) as caught:
+                plan.run()
+    finally:
+        pair.handler.answer = lambda answer: answer
+    assert caught.value.code == "session.message-malformed"
+    record = get_run(pair.merchant.home, hellos[0].run_id)
+    assert (record.status, record.code) == ("failed", "session.message-malformed")
+    assert receipt_of(pair.merchant.home, record.run_id) is None
+    pair.check_honest(operation)

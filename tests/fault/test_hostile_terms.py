@@ -212,9 +212,14 @@ def careful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parties]:
     """Parties of which the courier hides membership, adds noise, and tells the asking side alone."""
     with parties(tmp_path_factory.mktemp("careful")) as made:
         made.courier.add_dataset(
-            "careful", made.folder / "parcels.parquet", keys=["phone=mobile:phone"], values=["fee:int64:0..5000"], groups=["zone"],
-            max_rows_per_key=8, on_bad="skip",
-        )  # fmt: skip
+            "careful",
+            made.folder / "parcels.parquet",
+            keys=["phone=mobile:phone"],
+            values=["fee:int64:0..5000"],
+            groups=["zone"],
+            max_rows_per_key=8,
+            on_bad="skip",
+        )
         limits = {"min_input": 0, "min_result": 0, "min_group": 0, "runs_per_day": 1000}
         offer = psc.Offer("careful", ("aggregate", "count"), values=["fee"], groups=["zone"], noise="laplace:2", **limits)
         made.courier.grant("merchant", offer, purpose=PURPOSE)

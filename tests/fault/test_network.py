@@ -6,6 +6,7 @@ happens in the middle of a run happens at a frame, in the initiator's tap, so no
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -29,14 +30,20 @@ from psc.errors import (
 )
 from psc.node.runs import get_run, list_runs, request_cancel
 from tests.fault.network import IMPATIENT, at, later, proxied
-from tests.fault.parties import Parties, parties, serve, until
+from tests.fault.parties import OPERATIONS, Parties, parties, serve, until
 from tests.net import in_thread
 
 MIDDLE = [("confirmation", "sent"), ("blinded_items", "sent"), ("evaluated_items", "received"), ("receipt_signature", "sent")]
 
 
-@pytest.mark.parametrize(("kind", "way"), MIDDLE)
-@pytest.mark.parametrize("operation", ["match", "count"])
+CUT = [(operation, *point) for operation in ("match", "count") for point in MIDDLE] + [
+    ("aggregate", "encrypted_values", "received"),
+    ("aggregate", "masked_sums", "sent"),
+    ("aggregate-owner", "row_entries", "sent"),
+]
+
+
+@pytest.mark.parametrize(("operation", "kind", "way"), CUT)
 def test_a_connection_that_is_cut_and_heals_costs_only_time(tmp_path: Path, operation: str, kind: str, way: str) -> None:
     kind = "masked_items" if (operation, kind) == ("count", "evaluated_items") else kind
     with proxied(tmp_path) as (pair, proxy):
@@ -59,7 +66,7 @@ def test_latency_changes_nothing_but_the_time(tmp_path: Path) -> None:
 def test_resets_again_and_again_lose_and_repeat_nothing(tmp_path: Path) -> None:
     with proxied(tmp_path) as (pair, proxy):
         retries = 0
-        for operation in ("match", "count"):
+        for operation in OPERATIONS:
 
             def every_frame(_way: str, _frame: bytes) -> None:
                 proxy.reset()
@@ -146,8 +153,14 @@ def test_nobody_there_is_an_error_of_the_connection(tmp_path: Path) -> None:
 # --- stopping in the middle ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("operation", ["match", "count"])
-@pytest.mark.parametrize("kind", ["confirmation", "blinded_items", "receipt_signature"])
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [
+        *itertools.product(["match", "count"], ["confirmation", "blinded_items", "receipt_signature"]),
+        ("aggregate", "masked_sums"),
+        ("aggregate-owner", "row_entries"),
+    ],
+)
 def test_the_initiator_cancels(pair: Parties, operation: str, kind: str) -> None:
     cancel = psc.Cancel()
     outcome = pair.run(pair.request(operation), tap=at(kind, cancel.set), cancel=cancel)
