@@ -158,8 +158,8 @@ TEXTS: dict[str, Text] = {
         "客户少于 {minimum} 个的组由本节点隐去；噪声：{noise}。",
     ),
     "operations.plan-aggregate-owner": Text(
-        "Computes {outputs}; groups: {groups} (at most {cells} cells); the partner learns which of its customers match; groups of "
-        "fewer than {minimum} customers are withheld by the partner; noise: {noise}.",
+        "Computes {outputs}; groups: {groups} (at most {cells} cells); the partner learns which of its customers match; groups "
+        "of fewer than {minimum} customers are withheld by the partner; noise: {noise}.",
         "计算 {outputs}；分组：{groups}（最多 {cells} 个单元格）；对方得知其哪些客户匹配；"
         "客户少于 {minimum} 个的组由对方隐去；噪声：{noise}。",
     ),
