@@ -10,16 +10,21 @@
 
 pub mod backend;
 pub mod error;
+pub mod gf128;
 pub mod group;
 pub mod hash;
 pub mod items;
 pub mod oprf;
 pub mod parallel;
 pub mod phone;
+pub mod prg;
 pub mod rng;
 pub mod rows;
+pub mod simd;
 pub mod table;
 pub mod tags;
+pub mod transpose;
+pub mod vole;
 
 pub use error::{Error, Result};
 

@@ -1,0 +1,1 @@
+//! Silent vector oblivious linear evaluation over GF(2^128).
