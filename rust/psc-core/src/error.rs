@@ -54,6 +54,12 @@ pub enum Error {
         /// Position among the sealed rows, from 0.
         index: usize,
     },
+    /// Keys whose rows depend on each other: the store cannot be made, and the run must end.
+    #[error("the keys cannot be encoded")]
+    EncodingFailed,
+    /// Keys that must be distinct are not.
+    #[error("two keys are equal")]
+    DuplicateKeys,
     /// The operating system's random generator failed.
     #[error("the operating system gave no random bytes")]
     Randomness,
@@ -142,6 +148,8 @@ impl Error {
             Self::ScalarEncoding,
             Self::ItemTooLong { index: 1, length: 70_000, limit: 65_535 },
             Self::RowDoesNotOpen { index: 2 },
+            Self::EncodingFailed,
+            Self::DuplicateKeys,
             Self::Randomness,
             Self::NotMultiple { what: "points", length: 33, unit: 32 },
             Self::CountMismatch { what: "points", count: 1, expected: 2 },
@@ -194,19 +202,21 @@ mod tests {
             Error::ScalarEncoding => 1,
             Error::ItemTooLong { .. } => 2,
             Error::RowDoesNotOpen { .. } => 3,
-            Error::Randomness => 4,
-            Error::NotMultiple { .. } => 5,
-            Error::CountMismatch { .. } => 6,
-            Error::OutOfRange { .. } => 7,
-            Error::NoSuchPosition { .. } => 8,
-            Error::BadOffsets { .. } => 9,
-            Error::RowCounters { .. } => 10,
-            Error::OutOfMemory { .. } => 11,
-            Error::UnknownBackend { .. } => 12,
-            Error::Threads { .. } => 13,
+            Error::EncodingFailed => 4,
+            Error::DuplicateKeys => 5,
+            Error::Randomness => 6,
+            Error::NotMultiple { .. } => 7,
+            Error::CountMismatch { .. } => 8,
+            Error::OutOfRange { .. } => 9,
+            Error::NoSuchPosition { .. } => 10,
+            Error::BadOffsets { .. } => 11,
+            Error::RowCounters { .. } => 12,
+            Error::OutOfMemory { .. } => 13,
+            Error::UnknownBackend { .. } => 14,
+            Error::Threads { .. } => 15,
         };
         let mut numbers: Vec<i32> = Error::samples().iter().map(number).collect();
         numbers.dedup();
-        assert_eq!(numbers, (0..14).collect::<Vec<_>>());
+        assert_eq!(numbers, (0..16).collect::<Vec<_>>());
     }
 }

@@ -14,6 +14,7 @@ pub mod gf128;
 pub mod group;
 pub mod hash;
 pub mod items;
+pub mod okvs;
 pub mod oprf;
 pub mod parallel;
 pub mod phone;
@@ -23,6 +24,7 @@ pub mod rows;
 pub mod simd;
 pub mod table;
 pub mod tags;
+pub mod wide_hash;
 pub mod transpose;
 pub mod vole;
 
