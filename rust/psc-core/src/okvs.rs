@@ -20,6 +20,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::error::{Error, Result, check_count, check_range};
 use crate::items::Items;
+use crate::memory;
 use crate::parallel;
 use crate::simd::Simd;
 use crate::wide_hash::{Block, Key};
@@ -73,23 +74,28 @@ pub fn columns(keys: usize, width: usize) -> usize {
     (keys * COLUMNS_PER_THOUSAND).div_ceil(1000) + width
 }
 
-/// A band and the value that is to come out under it: 48 bytes of a key's hash.
-#[derive(Clone, Copy, Default, Zeroize)]
-pub(crate) struct Row {
-    /// The band's bits, the first column's lowest.
-    pub(crate) band: [u64; WIDTH / 64],
-    /// The value.
-    pub(crate) value: u128,
+/// A band (the first column's bit lowest), and in the last two words the value that is to come out under it. Plain words,
+/// so that a vector of zeros costs nothing before it is written.
+pub(crate) type Row = [u64; WIDTH / 64 + 2];
+
+/// The bits of a row.
+#[inline]
+pub(crate) fn band(row: &Row) -> &[u64; WIDTH / 64] {
+    row.first_chunk().expect("the words before the value")
 }
 
-impl Row {
-    /// Take band, value and start from different words of a hash, so that they are independent.
-    fn from_hash(hash: &Block, shape: Shape) -> (Self, u64) {
-        let word = |at: usize| u64::from(hash[2 * at]) | u64::from(hash[2 * at + 1]) << 32;
-        let value = u128::from(word(4)) | u128::from(word(5)) << 64;
-        let start = (u128::from(word(6)) * u128::from(shape.starts())) >> 64;
-        (Self { band: [word(0), word(1), word(2), word(3)], value }, start as u64)
-    }
+/// The value of a row.
+#[inline]
+pub(crate) fn value(row: &Row) -> u128 {
+    u128::from(row[4]) | u128::from(row[5]) << 64
+}
+
+/// Take band, value and start from different words of a hash, so that they are independent.
+#[inline]
+fn row_of(hash: &Block, shape: Shape) -> (Row, u64) {
+    let word = |at: usize| u64::from(hash[2 * at]) | u64::from(hash[2 * at + 1]) << 32;
+    let start = (u128::from(word(6)) * u128::from(shape.starts())) >> 64;
+    (core::array::from_fn(word), start as u64)
 }
 
 /// The rows of a batch of keys, and their order by column. They follow from the keys, so they are zeroised.
@@ -110,8 +116,7 @@ impl Rows {
 
     pub(crate) fn hash_with(simd: Simd, items: &Items, shape: Shape, key: &Key) -> Result<Self> {
         check_range("items", items.len(), 0, KEYS_MAX)?;
-        let mut made =
-            Self { rows: vec![Row::default(); items.len()], order: vec![0; items.len()], shape };
+        let mut made = Self { rows: memory::zeros(items.len()), order: memory::zeros(items.len()), shape };
         parallel::install(|| {
             let chunks = made.rows.par_chunks_mut(CHUNK_ROWS).zip(made.order.par_chunks_mut(CHUNK_ROWS));
             chunks.enumerate().for_each(|(chunk, (rows, order))| {
@@ -121,7 +126,7 @@ impl Rows {
                     let hashes = &mut hashes[..rows.len()];
                     key.hash_items(simd, items, first, hashes);
                     for (at, hash) in hashes.iter().enumerate() {
-                        let (row, start) = Row::from_hash(hash, shape);
+                        let (row, start) = row_of(hash, shape);
                         rows[at] = row;
                         order[at] = start << 32 | (first + at) as u64;
                     }
@@ -191,7 +196,7 @@ pub(crate) fn decode(simd: Simd, table: &[u128], rows: &Rows, first: usize, into
     for ((entries, into), values) in entries.chunks(BATCH).zip(into.chunks_mut(BATCH)).zip(values.chunks_mut(BATCH)) {
         rows.gather(entries, into);
         for ((entry, row), value) in entries.iter().zip(into.iter()).zip(values) {
-            *value = window.inner_product(table, start(*entry), &row.band);
+            *value = window.inner_product(table, start(*entry), band(row));
         }
     }
 }
@@ -200,7 +205,7 @@ pub(crate) fn decode(simd: Simd, table: &[u128], rows: &Rows, first: usize, into
 pub fn decode_all(table: &[u128], rows: &Rows) -> Result<Vec<u128>> {
     check_count("table", table.len(), rows.shape.columns)?;
     let simd = Simd::selected()?;
-    let mut sorted = vec![0; rows.len()];
+    let mut sorted: Vec<u128> = memory::zeros(rows.len());
     parallel::install(|| {
         sorted.par_chunks_mut(CHUNK_ROWS).enumerate().for_each(|(chunk, values)| {
             let mut gathered = vec![Row::default(); values.len()];
@@ -208,7 +213,7 @@ pub fn decode_all(table: &[u128], rows: &Rows) -> Result<Vec<u128>> {
             gathered.zeroize();
         });
     })?;
-    let mut values = vec![0; rows.len()];
+    let mut values = memory::zeros(rows.len());
     for (position, value) in rows.positions(0, rows.len()).zip(&sorted) {
         values[position as usize] = *value;
     }

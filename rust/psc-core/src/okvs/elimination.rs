@@ -8,7 +8,8 @@
 use rayon::prelude::*;
 use zeroize::Zeroize;
 
-use super::{BATCH, Error, Result, Row, Rows, WIDTH, parallel, start};
+use super::{BATCH, Error, Result, Row, Rows, WIDTH, parallel, start, value};
+use crate::memory;
 
 /// Fewer rows than this are reduced by one thread.
 const ROWS_PER_THREAD: usize = 1 << 15;
@@ -28,28 +29,27 @@ enum Reduced {
 /// A slot is free when its band is zero; else its band starts at its own column, with a one.
 fn insert(slots: &mut [Row], first: usize, mut row: Row, mut column: usize) -> Reduced {
     loop {
-        let [a, b, c, d] = row.band;
+        let [a, b, c, d, low, high] = row;
         if a == 0 {
             if b | c | d == 0 {
-                return Reduced::Dependent(row.value);
+                return Reduced::Dependent(value(&row));
             }
-            row.band = [b, c, d, 0];
+            row = [b, c, d, 0, low, high];
             column += 64;
             continue;
         }
         let zeros = a.trailing_zeros();
-        let shift = |low: u64, high: u64| low >> zeros | (high << 1) << (63 - zeros);
-        row.band = [shift(a, b), shift(b, c), shift(c, d), d >> zeros];
+        let shift = |word: u64, next: u64| word >> zeros | (next << 1) << (63 - zeros);
+        row = [shift(a, b), shift(b, c), shift(c, d), d >> zeros, low, high];
         column += zeros as usize;
         let Some(slot) = slots.get_mut(column - first) else {
             return Reduced::Left(row, column);
         };
-        if slot.band[0] == 0 {
+        if slot[0] == 0 {
             *slot = row;
             return Reduced::Placed;
         }
-        row.band.iter_mut().zip(slot.band).for_each(|(word, other)| *word ^= other);
-        row.value ^= slot.value;
+        row.iter_mut().zip(slot).for_each(|(word, other)| *word ^= *other);
     }
 }
 
@@ -63,7 +63,7 @@ pub(super) fn reduce(rows: &Rows) -> Result<Vec<Row>> {
 
 /// As [`reduce`], cut into so many ranges.
 pub(super) fn reduce_in_parts(rows: &Rows, parts: usize) -> Result<Vec<Row>> {
-    let mut slots = vec![Row::default(); rows.shape.columns];
+    let mut slots: Vec<Row> = memory::zeros(rows.shape.columns);
     let mut ranges = Vec::with_capacity(parts);
     let (mut left, mut at, mut entries) = (&mut slots[..], 0, &rows.order[..]);
     for part in 1..=parts {
@@ -117,9 +117,9 @@ fn placed(reduced: Reduced) -> Result<Option<(Row, usize)>> {
 /// The number of rows that depend on others, of rows that start at ascending columns, for measuring how often encoding
 /// fails. Bands of fewer than 256 bits are zero above. Panics when a band ends past the last of the columns.
 pub fn dependent_rows(columns: usize, rows: impl Iterator<Item = (usize, [u64; WIDTH / 64])>) -> usize {
-    let mut slots = vec![Row::default(); columns];
-    let dependent = |(start, band)| {
-        match insert(&mut slots, 0, Row { band, value: 0 }, start) {
+    let mut slots: Vec<Row> = memory::zeros(columns);
+    let dependent = |(start, band): (usize, [u64; WIDTH / 64])| {
+        match insert(&mut slots, 0, [band[0], band[1], band[2], band[3], 0, 0], start) {
             Reduced::Placed => 0,
             Reduced::Left(_, column) => panic!("a band reaches column {column} of {columns}"),
             Reduced::Dependent(_) => 1,

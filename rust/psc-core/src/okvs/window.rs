@@ -6,7 +6,7 @@
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{Row, WIDTH};
+use super::{Row, WIDTH, band, value};
 use crate::simd::Simd;
 
 /// Columns of a group.
@@ -118,7 +118,7 @@ fn add_up_portable(sums: &Touched, band: &[u64; 5]) -> u128 {
 /// Solve reduced rows from the last column to the first: a column's element is its row's value minus the inner product of
 /// the rest of its band with the elements after; zero when the column is free.
 pub(super) fn substitute(simd: Simd, slots: &[Row]) -> Vec<u128> {
-    let mut table = vec![0; slots.len()];
+    let mut table = crate::memory::zeros(slots.len());
     let mut window = Window::new(simd);
     // Groups are filled from the window's lower half; the upper half holds the groups after, at first past the end.
     let mut at = STEP;
@@ -130,14 +130,14 @@ pub(super) fn substitute(simd: Simd, slots: &[Row]) -> Vec<u128> {
         at -= 1;
         let mut own = [0; GROUP];
         for (offset, row) in slots.iter().enumerate().rev() {
-            let mut band = shifted(&row.band, offset);
-            let nibble = band[0] & 15;
-            band[0] &= !15;
-            let mut value = row.value ^ window.add_up(at, &band);
+            let mut bits = shifted(band(row), offset);
+            let nibble = bits[0] & 15;
+            bits[0] &= !15;
+            let mut total = value(row) ^ window.add_up(at, &bits);
             for (other, element) in own.iter().enumerate().skip(offset + 1) {
-                value ^= element & u128::from(nibble >> other & 1).wrapping_neg();
+                total ^= element & u128::from(nibble >> other & 1).wrapping_neg();
             }
-            own[offset] = value;
+            own[offset] = total;
         }
         window.sums[at] = sums_of(own);
         table[group * GROUP..][..slots.len()].copy_from_slice(&own[..slots.len()]);
