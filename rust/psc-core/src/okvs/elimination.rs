@@ -27,37 +27,42 @@ enum Reduced {
 /// Reduce a row that starts at `column` by those in place, which are those of the columns from `first` on.
 ///
 /// A slot is free when its band is zero; else its band starts at its own column, with a one.
-fn insert(slots: &mut [Row], first: usize, mut row: Row, mut column: usize) -> Reduced {
+#[inline(always)]
+fn insert(slots: &mut [Row], first: usize, row: &Row, mut column: usize) -> Reduced {
+    // Words in registers: a row that is written in words and read as a vector waits for its own stores.
+    let [mut a, mut b, mut c, mut d, mut low, mut high] = *row;
     loop {
-        let [a, b, c, d, low, high] = row;
         if a == 0 {
             if b | c | d == 0 {
-                return Reduced::Dependent(value(&row));
+                return Reduced::Dependent(value(&[0, 0, 0, 0, low, high]));
             }
-            row = [b, c, d, 0, low, high];
+            (a, b, c, d) = (b, c, d, 0);
             column += 64;
             continue;
         }
         let zeros = a.trailing_zeros();
         let shift = |word: u64, next: u64| word >> zeros | (next << 1) << (63 - zeros);
-        row = [shift(a, b), shift(b, c), shift(c, d), d >> zeros, low, high];
+        (a, b, c, d) = (shift(a, b), shift(b, c), shift(c, d), d >> zeros);
         column += zeros as usize;
         let Some(slot) = slots.get_mut(column - first) else {
-            return Reduced::Left(row, column);
+            return Reduced::Left([a, b, c, d, low, high], column);
         };
         if slot[0] == 0 {
-            *slot = row;
+            *slot = [a, b, c, d, low, high];
             return Reduced::Placed;
         }
-        row.iter_mut().zip(slot).for_each(|(word, other)| *word ^= *other);
+        a ^= slot[0];
+        b ^= slot[1];
+        c ^= slot[2];
+        d ^= slot[3];
+        low ^= slot[4];
+        high ^= slot[5];
     }
 }
 
 /// Reduce all rows: one slot a column.
 pub(super) fn reduce(rows: &Rows) -> Result<Vec<Row>> {
-    let parts = parallel::install(|| {
-        rayon::current_num_threads().min(rows.len() / ROWS_PER_THREAD).max(1)
-    })?;
+    let parts = parallel::install(|| rayon::current_num_threads().min(rows.len() / ROWS_PER_THREAD).max(1))?;
     reduce_in_parts(rows, parts)
 }
 
@@ -83,7 +88,7 @@ pub(super) fn reduce_in_parts(rows: &Rows, parts: usize) -> Result<Vec<Row>> {
     };
     for part in spilled {
         for (row, column) in part? {
-            placed(insert(&mut slots, 0, row, column))?;
+            placed(insert(&mut slots, 0, &row, column))?;
         }
     }
     Ok(slots)
@@ -96,7 +101,7 @@ fn reduce_range(rows: &Rows, first: usize, slots: &mut [Row], entries: &[u64]) -
     for entries in entries.chunks(BATCH) {
         rows.gather(entries, &mut gathered);
         for (row, &entry) in gathered.iter().zip(entries) {
-            spilled.extend(placed(insert(slots, first, *row, start(entry)))?);
+            spilled.extend(placed(insert(slots, first, row, start(entry)))?);
         }
     }
     gathered.zeroize();
@@ -118,12 +123,15 @@ fn placed(reduced: Reduced) -> Result<Option<(Row, usize)>> {
 /// fails. Bands of fewer than 256 bits are zero above. Panics when a band ends past the last of the columns.
 pub fn dependent_rows(columns: usize, rows: impl Iterator<Item = (usize, [u64; WIDTH / 64])>) -> usize {
     let mut slots: Vec<Row> = memory::zeros(columns);
-    let dependent = |(start, band): (usize, [u64; WIDTH / 64])| {
-        match insert(&mut slots, 0, [band[0], band[1], band[2], band[3], 0, 0], start) {
-            Reduced::Placed => 0,
-            Reduced::Left(_, column) => panic!("a band reaches column {column} of {columns}"),
-            Reduced::Dependent(_) => 1,
-        }
+    let dependent = |(start, band): (usize, [u64; WIDTH / 64])| match insert(
+        &mut slots,
+        0,
+        &[band[0], band[1], band[2], band[3], 0, 0],
+        start,
+    ) {
+        Reduced::Placed => 0,
+        Reduced::Left(_, column) => panic!("a band reaches column {column} of {columns}"),
+        Reduced::Dependent(_) => 1,
     };
     rows.map(dependent).sum()
 }

@@ -59,7 +59,8 @@ fn every_way_to_compute_gives_the_same_table() {
     for count in [0, 1, 300, 20_000] {
         let items = items(b"ways", count);
         let shape = Shape::new(count).unwrap();
-        let expected = encode_with(Simd::Portable, &Rows::hash_with(Simd::Portable, &items, shape, &key(b"w")).unwrap());
+        let expected =
+            encode_with(Simd::Portable, &Rows::hash_with(Simd::Portable, &items, shape, &key(b"w")).unwrap());
         let expected = expected.unwrap();
         for simd in Simd::available() {
             let rows = Rows::hash_with(simd, &items, shape, &key(b"w")).unwrap();

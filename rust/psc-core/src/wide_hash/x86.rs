@@ -44,30 +44,43 @@ fn dispatch(simd: Simd, key: &[u32; 8], lengths: &[u32; LANES_MAX], blocks: &mut
 /// The rounds over vectors of any width: BLAKE3's specification, section 2.2, with the words of all lanes side by side.
 macro_rules! rounds {
     ($features:literal, $vector:ty) => {
-        /// In each round every word of the message moves to where this says it comes from.
-        const PERMUTATION: [usize; 16] = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8];
-        const MIXED: [[usize; 4]; 8] = [
-            [0, 4, 8, 12],
-            [1, 5, 9, 13],
-            [2, 6, 10, 14],
-            [3, 7, 11, 15],
-            [0, 5, 10, 15],
-            [1, 6, 11, 12],
-            [2, 7, 8, 13],
-            [3, 4, 9, 14],
-        ];
+        /// The mixing of four words of the state with two of the message. The places are constants, so that the state
+        /// stays in registers.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn mix<const A: usize, const B: usize, const C: usize, const D: usize>(
+            state: &mut [$vector; 16],
+            x: $vector,
+            y: $vector,
+        ) {
+            state[A] = add(add(state[A], state[B]), x);
+            state[D] = rotate_16(xor(state[D], state[A]));
+            state[C] = add(state[C], state[D]);
+            state[B] = rotate_12(xor(state[B], state[C]));
+            state[A] = add(add(state[A], state[B]), y);
+            state[D] = rotate_8(xor(state[D], state[A]));
+            state[C] = add(state[C], state[D]);
+            state[B] = rotate_7(xor(state[B], state[C]));
+        }
 
         #[inline]
         #[target_feature(enable = $features)]
-        fn mix(state: &mut [$vector; 16], [a, b, c, d]: [usize; 4], x: $vector, y: $vector) {
-            state[a] = add(add(state[a], state[b]), x);
-            state[d] = rotate_16(xor(state[d], state[a]));
-            state[c] = add(state[c], state[d]);
-            state[b] = rotate_12(xor(state[b], state[c]));
-            state[a] = add(add(state[a], state[b]), y);
-            state[d] = rotate_8(xor(state[d], state[a]));
-            state[c] = add(state[c], state[d]);
-            state[b] = rotate_7(xor(state[b], state[c]));
+        fn round(state: &mut [$vector; 16], message: &[$vector; 16]) {
+            mix::<0, 4, 8, 12>(state, message[0], message[1]);
+            mix::<1, 5, 9, 13>(state, message[2], message[3]);
+            mix::<2, 6, 10, 14>(state, message[4], message[5]);
+            mix::<3, 7, 11, 15>(state, message[6], message[7]);
+            mix::<0, 5, 10, 15>(state, message[8], message[9]);
+            mix::<1, 6, 11, 12>(state, message[10], message[11]);
+            mix::<2, 7, 8, 13>(state, message[12], message[13]);
+            mix::<3, 4, 9, 14>(state, message[14], message[15]);
+        }
+
+        /// In each round the words of the message stand in another order.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn permute(m: &[$vector; 16]) -> [$vector; 16] {
+            [m[2], m[6], m[3], m[10], m[7], m[0], m[4], m[13], m[1], m[11], m[12], m[5], m[9], m[14], m[15], m[8]]
         }
 
         #[inline]
@@ -77,16 +90,10 @@ macro_rules! rounds {
             let [i0, i1, i2, i3] = [splat(IV[0]), splat(IV[1]), splat(IV[2]), splat(IV[3])];
             let [k0, k1, k2, k3, k4, k5, k6, k7] = *key;
             let mut state = [k0, k1, k2, k3, k4, k5, k6, k7, i0, i1, i2, i3, zero, zero, length, splat(FLAGS)];
-            for round in 0..7 {
-                for (at, places) in MIXED.into_iter().enumerate() {
-                    mix(&mut state, places, message[2 * at], message[2 * at + 1]);
-                }
-                if round < 6 {
-                    let before = message;
-                    for (to, from) in message.iter_mut().zip(PERMUTATION) {
-                        *to = before[from];
-                    }
-                }
+            round(&mut state, &message);
+            for _ in 1..7 {
+                message = permute(&message);
+                round(&mut state, &message);
             }
             for index in 0..8 {
                 state[index] = xor(state[index], state[index + 8]);
