@@ -116,4 +116,22 @@ TEXTS: dict[str, Text] = {
         fix_en="Unset PSC_THREADS, or set it to a number from 1 to 1024.",
         fix_zh="请取消设置 PSC_THREADS，或设为 1 至 1024 之间的数。",
     ),
+    "crypto.message-length": Text(
+        en="The partner's message ({what}) has {length_bytes} bytes instead of {expected_bytes}.",
+        zh="对方的消息（{what}）长度为 {length_bytes} 字节，应为 {expected_bytes} 字节。",
+        fix_en="Nothing was released. Ask the partner which version of psc it runs.",
+        fix_zh="未输出任何结果。请询问对方使用的 psc 版本。",
+    ),
+    "crypto.inconsistent": Text(
+        en="The partner's messages fail a consistency check ({what}): it deviates from the protocol, or they were altered.",
+        zh="对方的消息未通过一致性检查（{what}）：对方未遵守协议，或消息被篡改。",
+        fix_en="Nothing was released. Do not repeat the run before the partner has explained it.",
+        fix_zh="未输出任何结果。在对方作出解释之前请勿重试。",
+    ),
+    "crypto.out-of-order": Text(
+        en="A step of the protocol does not come next: {what}.",
+        zh="协议步骤次序有误：{what}。",
+        fix_en=_BUG_EN,
+        fix_zh=_BUG_ZH,
+    ),
 }

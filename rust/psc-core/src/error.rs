@@ -119,6 +119,28 @@ pub enum Error {
         /// Position of a row with a wrong counter, from 0.
         row: usize,
     },
+    /// A message of another party whose length is not the one that both sides derive.
+    #[error("{what} has {length} bytes instead of {expected}")]
+    MessageLength {
+        /// Which message.
+        what: &'static str,
+        /// Its length in bytes.
+        length: usize,
+        /// The length that the parameters imply.
+        expected: usize,
+    },
+    /// A consistency check that another party's messages failed: it deviates, or the messages were altered.
+    #[error("{what}: the consistency check failed")]
+    Inconsistent {
+        /// Which check.
+        what: &'static str,
+    },
+    /// A step of a protocol's state that does not come next: a caller's mistake.
+    #[error("{what} does not come next")]
+    OutOfOrder {
+        /// Which step.
+        what: &'static str,
+    },
     /// A result that does not fit into memory.
     #[error("a result of {length} bytes does not fit into memory")]
     OutOfMemory {
@@ -160,6 +182,9 @@ impl Error {
             Self::OutOfMemory { length: 1 << 52 },
             Self::UnknownBackend { name: "abacus".into() },
             Self::Threads { value: "many".into() },
+            Self::MessageLength { what: "base point", length: 31, expected: 32 },
+            Self::Inconsistent { what: "extension" },
+            Self::OutOfOrder { what: "answer" },
         ]
     }
 }
@@ -190,6 +215,14 @@ pub(crate) fn check_count(what: &'static str, count: usize, expected: usize) -> 
     if count == expected { Ok(()) } else { Err(Error::CountMismatch { what, count, expected }) }
 }
 
+/// Refuse another party's message of another length than both sides derive.
+pub(crate) fn check_message(what: &'static str, message: &[u8], expected: usize) -> Result<()> {
+    if message.len() == expected {
+        return Ok(());
+    }
+    Err(Error::MessageLength { what, length: message.len(), expected })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,9 +247,12 @@ mod tests {
             Error::OutOfMemory { .. } => 13,
             Error::UnknownBackend { .. } => 14,
             Error::Threads { .. } => 15,
+            Error::MessageLength { .. } => 16,
+            Error::Inconsistent { .. } => 17,
+            Error::OutOfOrder { .. } => 18,
         };
         let mut numbers: Vec<i32> = Error::samples().iter().map(number).collect();
         numbers.dedup();
-        assert_eq!(numbers, (0..16).collect::<Vec<_>>());
+        assert_eq!(numbers, (0..19).collect::<Vec<_>>());
     }
 }

@@ -89,6 +89,20 @@ pub fn to_exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, 
             fields.set_item("value", value)?;
             ("UsageError", "crypto.bad-threads")
         }
+        Error::MessageLength { what, length, expected } => {
+            fields.set_item("what", what)?;
+            fields.set_item("length_bytes", length)?;
+            fields.set_item("expected_bytes", expected)?;
+            ("MalformedMessageError", "crypto.message-length")
+        }
+        Error::Inconsistent { what } => {
+            fields.set_item("what", what)?;
+            ("RemoteProtocolError", "crypto.inconsistent")
+        }
+        Error::OutOfOrder { what } => {
+            fields.set_item("what", what)?;
+            ("LocalProtocolError", "crypto.out-of-order")
+        }
     };
     py.import("psc.errors")?.getattr(class)?.call((code,), Some(&fields))
 }

@@ -18,9 +18,11 @@ from psc.errors import (
     DecryptionError,
     EncodingError,
     InvalidElementError,
+    LocalProtocolError,
     MalformedMessageError,
     PscError,
     RandomnessError,
+    RemoteProtocolError,
     UsageError,
 )
 from psc.texts import render
@@ -41,6 +43,9 @@ CLASSES = {
     "crypto.out-of-memory": UsageError,
     "crypto.unknown-backend": UsageError,
     "crypto.bad-threads": UsageError,
+    "crypto.message-length": MalformedMessageError,
+    "crypto.inconsistent": RemoteProtocolError,
+    "crypto.out-of-order": LocalProtocolError,
 }
 
 

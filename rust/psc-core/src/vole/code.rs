@@ -1,0 +1,136 @@
+//! The expand-convolute code: compresses sparse noise of `2 half` positions to `half` pseudorandom values.
+//!
+//! Raghuraman, Rindal, Tanguy, "Expand-Convolute Codes for Pseudorandom Correlation Generators from LPN", ePrint 2023/882,
+//! with expander weight 7 and convolution width 24, as libOTe has it (`ExConvCode.h`, `Expander.h`; our bits come from
+//! another generator). With the noise as two halves (u, v), the output is `u ⊕ E·A'·A·v`:
+//!
+//! * `A` and `A'` are two *convolutions* with independent bits: in order, every position i is added to position `i + 25`,
+//!   which is then multiplied by a fixed field element, and to each of the 24 between where a random bit says so; behind the
+//!   end the positions wrap around. Two of them, so that noise near the end spreads too. The multiplication mixes the
+//!   components of the field: without it the code would act on every bit of the values alike, and an attacker could look at
+//!   one bit only (libOTe, `CoeffCtx.h`, `mulConst`; [`super::layout`] does not rely on it).
+//! * `E`, the *expander*, adds seven positions to every output: one random in each quarter, and three random anywhere.
+//!
+//! The code is public, and both parties derive it from the session.
+
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::parallel;
+use crate::prg::Cipher;
+use crate::simd::Simd;
+use crate::vole::session::Session;
+
+mod portable;
+
+pub use portable::Element;
+
+/// Positions that a position is added to by random bits.
+pub const WIDTH: usize = 24;
+/// Positions that the expander adds to an output.
+pub const WEIGHT: usize = 7;
+/// Of these, one in each of so many equal parts.
+const REGULAR: usize = 4;
+/// What the convolution multiplies by: libOTe's constant, an element of degree 31.
+pub const MIXER: u32 = 0xfc5f_989d;
+/// The fewest positions of a half: the wrapped end must not reach what it wraps onto.
+pub const HALF_MIN: usize = 64;
+/// Outputs that one task computes.
+const ROWS: usize = 1 << 14;
+
+/// A product beside its factor, in half a cache line: the receiver compresses both by the same random accesses.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[repr(C, align(32))]
+pub struct Pair {
+    /// The value that fits the sender's share.
+    pub product: u128,
+    /// The factor of delta.
+    pub factor: u128,
+}
+
+impl zeroize::DefaultIsZeroes for Pair {}
+
+/// The code of one instance of a session.
+pub struct Code {
+    convolutions: [Cipher; 2],
+    expander: Cipher,
+    half: usize,
+}
+
+impl Code {
+    /// Derive the code of an instance with a number of positions in each half: at least 64, and a multiple of 8.
+    pub fn new(session: &Session, instance: usize, half: usize) -> Self {
+        assert!(half >= HALF_MIN && half.is_multiple_of(8), "halves that a layout has");
+        let key = |label| Cipher::new(session.key(label, &[&(instance as u64).to_le_bytes()]));
+        Self { convolutions: ["code-first", "code-second"].map(key), expander: key("code-expander"), half }
+    }
+
+    /// Apply both convolutions to the second half of the noise.
+    pub fn convolve<T: Element>(&self, _simd: Simd, noise: &mut [T]) {
+        assert_eq!(noise.len(), self.half, "one half");
+        for cipher in &self.convolutions {
+            let bits = ConvolutionBits::new(cipher, self.half);
+            portable::convolve(&bits, noise);
+        }
+    }
+
+    /// Give every output of the expander, from the convolved half, to `add` with its number.
+    pub fn expand<T: Element>(&self, _simd: Simd, noise: &[T], first: usize, count: usize, add: impl FnMut(usize, T)) {
+        assert_eq!(noise.len(), self.half, "one half");
+        assert!(first + count <= self.half, "as many outputs as a half has positions");
+        portable::expand(&self.expander, noise, first, count, add);
+    }
+
+    /// Compress the sender's noise: `first` is the first half and becomes the outputs; `second` is consumed.
+    ///
+    /// `first` may be shorter than half: then so many outputs are made.
+    pub fn compress_shares(&self, simd: Simd, first: &mut [u128], second: &mut [u128]) -> Result<()> {
+        self.convolve(simd, second);
+        let second = &*second;
+        parallel::install(|| {
+            first.par_chunks_mut(ROWS).enumerate().for_each(|(task, out)| {
+                self.expand(simd, second, task * ROWS, out.len(), |index, value| out[index] ^= value);
+            });
+        })
+    }
+
+    /// Compress the receiver's noise, as [`compress_shares`](Self::compress_shares) does.
+    pub fn compress_pairs(
+        &self,
+        simd: Simd,
+        products: &mut [u128],
+        factors: &mut [u128],
+        second: &mut [Pair],
+    ) -> Result<()> {
+        assert_eq!(products.len(), factors.len(), "as many factors as products");
+        self.convolve(simd, second);
+        let second = &*second;
+        parallel::install(|| {
+            let out = products.par_chunks_mut(ROWS).zip(factors.par_chunks_mut(ROWS));
+            out.enumerate().for_each(|(task, (products, factors))| {
+                self.expand(simd, second, task * ROWS, products.len(), |index, pair: Pair| {
+                    products[index] ^= pair.product;
+                    factors[index] ^= pair.factor;
+                });
+            });
+        })
+    }
+}
+
+/// The random bits of a convolution: for every position the low 24 bits of a word; bit `d - 1` is about distance d.
+struct ConvolutionBits(Vec<u128>);
+
+impl ConvolutionBits {
+    fn new(cipher: &Cipher, positions: usize) -> Self {
+        let mut blocks = vec![0; positions.div_ceil(4)];
+        cipher.stream(0, &mut blocks);
+        Self(blocks)
+    }
+
+    fn at(&self, position: usize) -> u32 {
+        (self.0[position / 4] >> (32 * (position % 4))) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests;
