@@ -37,7 +37,7 @@ use window::Window;
 /// Bits of a band.
 pub const WIDTH: usize = 256;
 /// Columns for so many keys, in thousandths: 1.1 a key.
-const COLUMNS_PER_THOUSAND: usize = 1100;
+pub const COLUMNS_PER_THOUSAND: usize = 1100;
 /// The most keys: columns are counted in 32 bits.
 pub const KEYS_MAX: usize = 1 << 31;
 /// Rows that one task hashes or looks up.
