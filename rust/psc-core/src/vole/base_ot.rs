@@ -73,13 +73,11 @@ impl Chooser {
     }
 }
 
-/// Answer a chooser: return the message for it, and both keys of every pair.
-pub fn offer(
-    backend: &dyn Backend,
-    session: &Session,
-    choices: &[u8],
-    rng: &mut Rng,
-) -> Result<(Vec<u8>, Zeroizing<Vec<[u128; 2]>>)> {
+/// Both keys of every pair.
+pub type Pairs = Zeroizing<Vec<[u128; 2]>>;
+
+/// Answer a chooser: return the message for it, and the keys.
+pub fn offer(backend: &dyn Backend, session: &Session, choices: &[u8], rng: &mut Rng) -> Result<(Vec<u8>, Pairs)> {
     check_message("base choices", choices, CHOICE_BYTES)?;
     let sent = session.digest("base-ot-choices", &[choices]);
     let oracle = Oracle::new(session)?;

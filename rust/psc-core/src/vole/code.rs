@@ -22,8 +22,10 @@ use crate::simd::Simd;
 use crate::vole::session::Session;
 
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
-pub use portable::Element;
+use portable::Element;
 
 /// Positions that a position is added to by random bits.
 pub const WIDTH: usize = 24;
@@ -66,26 +68,33 @@ impl Code {
     }
 
     /// Apply both convolutions to the second half of the noise.
-    pub fn convolve<T: Element>(&self, _simd: Simd, noise: &mut [T]) {
+    fn convolve<T: Element>(&self, noise: &mut [T], convolve: impl Fn(&ConvolutionBits, &mut [T])) {
         assert_eq!(noise.len(), self.half, "one half");
         for cipher in &self.convolutions {
-            let bits = ConvolutionBits::new(cipher, self.half);
-            portable::convolve(&bits, noise);
+            convolve(&ConvolutionBits::new(cipher, self.half), noise);
         }
     }
 
-    /// Give every output of the expander, from the convolved half, to `add` with its number.
-    pub fn expand<T: Element>(&self, _simd: Simd, noise: &[T], first: usize, count: usize, add: impl FnMut(usize, T)) {
+    /// Give the outputs `first..first + count` of the expander to `add`, numbered from 0.
+    fn expand<T: Element>(&self, simd: Simd, noise: &[T], first: usize, count: usize, add: impl FnMut(usize, T)) {
         assert_eq!(noise.len(), self.half, "one half");
         assert!(first + count <= self.half, "as many outputs as a half has positions");
-        portable::expand(&self.expander, noise, first, count, add);
+        match simd {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => wide::expand(&self.expander, noise, first, count, add),
+            _ => portable::expand(&self.expander, noise, first, count, add),
+        }
     }
 
     /// Compress the sender's noise: `first` is the first half and becomes the outputs; `second` is consumed.
     ///
     /// `first` may be shorter than half: then so many outputs are made.
     pub fn compress_shares(&self, simd: Simd, first: &mut [u128], second: &mut [u128]) -> Result<()> {
-        self.convolve(simd, second);
+        match simd.require() {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => self.convolve(second, wide::convolve::<1, u128>),
+            _ => self.convolve(second, portable::convolve),
+        }
         let second = &*second;
         parallel::install(|| {
             first.par_chunks_mut(ROWS).enumerate().for_each(|(task, out)| {
@@ -103,7 +112,11 @@ impl Code {
         second: &mut [Pair],
     ) -> Result<()> {
         assert_eq!(products.len(), factors.len(), "as many factors as products");
-        self.convolve(simd, second);
+        match simd.require() {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => self.convolve(second, wide::convolve::<2, Pair>),
+            _ => self.convolve(second, portable::convolve),
+        }
         let second = &*second;
         parallel::install(|| {
             let out = products.par_chunks_mut(ROWS).zip(factors.par_chunks_mut(ROWS));

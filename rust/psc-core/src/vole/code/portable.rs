@@ -49,13 +49,18 @@ impl Element for Pair {
 /// Convolve in place. A position is final when all before it have been added to it; the first of these additions is that
 /// from 25 positions before, so the multiplication can be done when the position is reached.
 pub(super) fn convolve<T: Element>(bits: &ConvolutionBits, noise: &mut [T]) {
-    for position in 0..noise.len() {
+    convolve_some(bits, noise, 0..noise.len());
+    wrap(bits, noise);
+}
+
+/// Convolve some positions, of which those before are done, without wrapping.
+pub(super) fn convolve_some<T: Element>(bits: &ConvolutionBits, noise: &mut [T], positions: core::ops::Range<usize>) {
+    for position in positions {
         if position > WIDTH {
             noise[position] = noise[position].plus(noise[position - WIDTH - 1]).mixed();
         }
         noise[position] = noise[position].plus(near(bits, noise, position, 1..=WIDTH.min(position)));
     }
-    wrap(bits, noise);
 }
 
 /// Add the last 25 positions to the first 25, as if these followed.
@@ -69,7 +74,7 @@ pub(super) fn wrap<T: Element>(bits: &ConvolutionBits, noise: &mut [T]) {
 }
 
 /// The sum of what the positions at some distances before a position add to it by their bits.
-fn near<T: Element>(
+pub(super) fn near<T: Element>(
     bits: &ConvolutionBits,
     noise: &[T],
     position: usize,
@@ -103,7 +108,7 @@ pub(super) fn sources(row: &[u128; 4], half: usize) -> [usize; WEIGHT] {
     let part = half / REGULAR;
     core::array::from_fn(|term| {
         let fraction = (row[term / 2] >> (64 * (term % 2))) as u64 & ((1 << 52) - 1);
-        let within = |range: usize| (u128::from(fraction) * range as u128 >> 52) as usize;
+        let within = |range: usize| ((u128::from(fraction) * range as u128) >> 52) as usize;
         if term < REGULAR { term * part + within(part) } else { within(half) }
     })
 }

@@ -45,9 +45,9 @@ fn by_definition(code: &Code, noise: &[u128]) -> Vec<u128> {
         for (term, word) in words[..7].iter().enumerate() {
             let fraction = u128::from(word % (1 << 52));
             let at = if term < 4 {
-                term * (half / 4) + (fraction * (half / 4) as u128 >> 52) as usize
+                term * (half / 4) + ((fraction * (half / 4) as u128) >> 52) as usize
             } else {
-                (fraction * half as u128 >> 52) as usize
+                ((fraction * half as u128) >> 52) as usize
             };
             *out ^= second[at];
         }
