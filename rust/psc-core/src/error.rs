@@ -129,6 +129,14 @@ pub enum Error {
         /// The length that the parameters imply.
         expected: usize,
     },
+    /// Entries of another party's message that are not in the one order that they may have.
+    #[error("{what} are not sorted at position {index}")]
+    NotSorted {
+        /// Which entries.
+        what: &'static str,
+        /// Position of the first that is smaller than the one before it, from 0.
+        index: usize,
+    },
     /// A consistency check that another party's messages failed: it deviates, or the messages were altered.
     #[error("{what}: the consistency check failed")]
     Inconsistent {
@@ -183,6 +191,7 @@ impl Error {
             Self::UnknownBackend { name: "abacus".into() },
             Self::Threads { value: "many".into() },
             Self::MessageLength { what: "base point", length: 31, expected: 32 },
+            Self::NotSorted { what: "tags", index: 9 },
             Self::Inconsistent { what: "extension" },
             Self::OutOfOrder { what: "answer" },
         ]
@@ -248,11 +257,12 @@ mod tests {
             Error::UnknownBackend { .. } => 14,
             Error::Threads { .. } => 15,
             Error::MessageLength { .. } => 16,
-            Error::Inconsistent { .. } => 17,
-            Error::OutOfOrder { .. } => 18,
+            Error::NotSorted { .. } => 17,
+            Error::Inconsistent { .. } => 18,
+            Error::OutOfOrder { .. } => 19,
         };
         let mut numbers: Vec<i32> = Error::samples().iter().map(number).collect();
         numbers.dedup();
-        assert_eq!(numbers, (0..19).collect::<Vec<_>>());
+        assert_eq!(numbers, (0..20).collect::<Vec<_>>());
     }
 }

@@ -25,9 +25,10 @@ pub mod rows;
 pub mod simd;
 pub mod table;
 pub mod tags;
-pub mod wide_hash;
 pub mod transpose;
 pub mod vole;
+pub mod vole_psi;
+pub mod wide_hash;
 
 pub use error::{Error, Result};
 

@@ -26,7 +26,7 @@ use crate::simd::Simd;
 use crate::wide_hash::{Block, Key};
 
 mod elimination;
-mod order;
+pub(crate) mod order;
 mod window;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -184,19 +184,26 @@ pub(crate) fn encode_with(simd: Simd, rows: &Rows) -> Result<Vec<u128>> {
     Ok(table)
 }
 
-/// Look rows up in a table, in order of their columns, from the `first` on: `values[i]` is the sum under row `first + i`
-/// of that order, and `into[i]` the row.
-///
-/// Panics when the table has not the columns of the rows' shape or there are not so many rows.
-pub(crate) fn decode(simd: Simd, table: &[u128], rows: &Rows, first: usize, into: &mut [Row], values: &mut [u128]) {
-    assert_eq!(table.len(), rows.shape.columns, "a table of the rows' shape");
-    assert_eq!(into.len(), values.len(), "as many values as rows");
-    let entries = &rows.order[first..first + into.len()];
-    let mut window = Window::new(simd);
-    for ((entries, into), values) in entries.chunks(BATCH).zip(into.chunks_mut(BATCH)).zip(values.chunks_mut(BATCH)) {
-        rows.gather(entries, into);
-        for ((entry, row), value) in entries.iter().zip(into.iter()).zip(values) {
-            *value = window.inner_product(table, start(*entry), band(row));
+/// Looks rows up in a table, in order of their columns.
+pub(crate) struct Lookup<'a> {
+    table: &'a [u128],
+    rows: &'a Rows,
+    window: Window,
+}
+
+impl<'a> Lookup<'a> {
+    /// Panics when the table has not the columns of the rows' shape.
+    pub(crate) fn new(simd: Simd, table: &'a [u128], rows: &'a Rows) -> Self {
+        assert_eq!(table.len(), rows.shape.columns, "a table of the rows' shape");
+        Self { table, rows, window: Window::new(simd) }
+    }
+
+    /// Copy the rows from the `first` on, in order of their columns, and look them up; panics when there are not so many.
+    pub(crate) fn look_up(&mut self, first: usize, rows: &mut [Row], values: &mut [u128]) {
+        let entries = &self.rows.order[first..first + rows.len()];
+        self.rows.gather(entries, rows);
+        for ((entry, row), value) in entries.iter().zip(rows.iter()).zip(values) {
+            *value = self.window.inner_product(self.table, start(*entry), band(row));
         }
     }
 }
@@ -208,8 +215,11 @@ pub fn decode_all(table: &[u128], rows: &Rows) -> Result<Vec<u128>> {
     let mut sorted: Vec<u128> = memory::zeros(rows.len());
     parallel::install(|| {
         sorted.par_chunks_mut(CHUNK_ROWS).enumerate().for_each(|(chunk, values)| {
-            let mut gathered = vec![Row::default(); values.len()];
-            decode(simd, table, rows, chunk * CHUNK_ROWS, &mut gathered, values);
+            let mut lookup = Lookup::new(simd, table, rows);
+            let mut gathered = [Row::default(); BATCH];
+            for (batch, values) in values.chunks_mut(BATCH).enumerate() {
+                lookup.look_up(chunk * CHUNK_ROWS + batch * BATCH, &mut gathered[..values.len()], values);
+            }
             gathered.zeroize();
         });
     })?;

@@ -41,6 +41,15 @@ impl OprfOutputs {
         Self(all)
     }
 
+    /// Outputs in another order: output `i` goes to `positions[i]`, each of which comes once. Panics otherwise.
+    pub(crate) fn scatter(outputs: &[u8], positions: impl ExactSizeIterator<Item = u32>) -> Self {
+        let mut all = Self(crate::memory::zeros(positions.len() * OUTPUT_BYTES));
+        for (output, position) in outputs.chunks_exact(OUTPUT_BYTES).zip(positions) {
+            all.0[position as usize * OUTPUT_BYTES..][..OUTPUT_BYTES].copy_from_slice(output);
+        }
+        all
+    }
+
     /// The first `length_bytes` (1 to 32) of each output, in order.
     pub fn tags(&self, length_bytes: usize) -> Result<Vec<u8>> {
         check_range("length", length_bytes, 1, TAG_BYTES_MAX)?;

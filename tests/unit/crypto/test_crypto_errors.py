@@ -44,6 +44,9 @@ CLASSES = {
     "crypto.unknown-backend": UsageError,
     "crypto.bad-threads": UsageError,
     "crypto.message-length": MalformedMessageError,
+    "crypto.not-sorted": MalformedMessageError,
+    "crypto.keys-not-encoded": CryptoError,
+    "crypto.equal-keys": EncodingError,
     "crypto.inconsistent": RemoteProtocolError,
     "crypto.out-of-order": LocalProtocolError,
 }

@@ -4,7 +4,7 @@
 const DIGIT: u32 = 11;
 
 /// Sort entries by their upper 32 bits, which are below `bound`; entries with equal ones keep their order.
-pub(super) fn sort(entries: &mut Vec<u64>, bound: u64) {
+pub(crate) fn sort(entries: &mut Vec<u64>, bound: u64) {
     let bits = u64::BITS - bound.leading_zeros();
     let mut spare = crate::memory::zeros(entries.len());
     for shift in (0..bits).step_by(DIGIT as usize) {
