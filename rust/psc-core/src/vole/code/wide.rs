@@ -109,35 +109,44 @@ fn convolve_inside<const COMPONENTS: usize, T: Wide<COMPONENTS>>(bits: &Convolut
             let mixed = mix(_mm512_xor_si512(sums[component], far[component]));
             sums[component] = _mm512_xor_si512(waiting[0][component], mixed);
         }
-        let words = bits.0[group];
-        step::<COMPONENTS, 0b00_00_00_00, 0>(&mut sums, &mut waiting, words);
-        step::<COMPONENTS, 0b01_01_01_01, 1>(&mut sums, &mut waiting, words);
-        step::<COMPONENTS, 0b10_10_10_10, 2>(&mut sums, &mut waiting, words);
-        step::<COMPONENTS, 0b11_11_11_11, 3>(&mut sums, &mut waiting, words);
-        *own = store(sums);
-        waiting.copy_within(1.., 0);
+        for register in 1..REACH {
+            waiting[register - 1] = waiting[register];
+        }
         waiting[REACH - 1] = [_mm512_setzero_si512(); COMPONENTS];
+        let words = bits.0[group];
+        let (low, high) = (words as u64, (words >> 64) as u64);
+        step::<COMPONENTS, 0b00_00_00_00, 1>(&mut sums, &mut waiting, low & WORD);
+        step::<COMPONENTS, 0b01_01_01_01, 2>(&mut sums, &mut waiting, low >> 32 & WORD);
+        step::<COMPONENTS, 0b10_10_10_10, 3>(&mut sums, &mut waiting, high & WORD);
+        step::<COMPONENTS, 0b11_11_11_11, 4>(&mut sums, &mut waiting, high >> 32 & WORD);
+        *own = store(sums);
     }
 }
 
-/// Add the position in a lane of `sums`, which is final, to those behind it, by its bits.
+/// The bits of a position.
+const WORD: u64 = (1 << WIDTH) - 1;
+
+/// Add the position in a lane of `sums`, which is final, to those behind it, by its bits: bit d - 1 is about distance d.
+/// `SHIFT` is one more than the lane, so that bit i becomes that of lane i, counted through all registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq,bmi2")]
-fn step<const COMPONENTS: usize, const SPREAD: i32, const LANE: usize>(
+fn step<const COMPONENTS: usize, const SPREAD: i32, const SHIFT: u32>(
     sums: &mut [__m512i; COMPONENTS],
     waiting: &mut [[__m512i; COMPONENTS]; REACH],
-    words: u128,
+    bits: u64,
 ) {
-    const EVERY_SECOND: u64 = 0x5555_5555_5555_5555;
-    // Bit d - 1 is about distance d: shifted, bit i is about lane i of all registers; then each fills two 64-bit lanes.
-    let bits = u64::from((words >> (32 * LANE)) as u32 & ((1 << WIDTH) - 1)) << (LANE + 1);
-    let masks = _pdep_u64(bits, EVERY_SECOND) * 3;
+    // Every element fills two lanes of 64 bits.
+    let spread = _pdep_u64(bits << SHIFT, 0x5555_5555_5555_5555);
+    let masks = spread | spread << 1;
+    let own = sums.map(|sums| _mm512_shuffle_i64x2::<SPREAD>(sums, sums));
     for component in 0..COMPONENTS {
-        let own = _mm512_shuffle_i64x2::<SPREAD>(sums[component], sums[component]);
-        sums[component] = _mm512_mask_xor_epi64(sums[component], masks as u8, sums[component], own);
-        for (register, waiting) in waiting.iter_mut().enumerate().skip(1) {
-            let mask = (masks >> (8 * register)) as u8;
-            waiting[component] = _mm512_mask_xor_epi64(waiting[component], mask, waiting[component], own);
+        sums[component] = _mm512_mask_xor_epi64(sums[component], masks as u8, sums[component], own[component]);
+    }
+    for register in 1..REACH {
+        let mask = (masks >> (8 * register)) as u8;
+        for component in 0..COMPONENTS {
+            let sum = &mut waiting[register - 1][component];
+            *sum = _mm512_mask_xor_epi64(*sum, mask, *sum, own[component]);
         }
     }
 }
