@@ -24,8 +24,8 @@ pub struct Weights(Cipher);
 
 impl Weights {
     /// Expand a seed.
-    pub fn new(session: &Session, seed: u128) -> Self {
-        Self(Cipher::new(session.key("check-weights", &[&seed.to_le_bytes()])))
+    pub fn new(simd: Simd, session: &Session, seed: u128) -> Self {
+        Self(Cipher::new(simd, session.key("check-weights", &[&seed.to_le_bytes()])))
     }
 
     /// The weight of one position.
@@ -34,12 +34,12 @@ impl Weights {
     }
 
     /// The weighted sum of values at consecutive positions.
-    pub fn sum(&self, simd: Simd, first: usize, values: &[u128]) -> u128 {
+    pub fn sum(&self, first: usize, values: &[u128]) -> u128 {
         let mut weights = [0; BATCH];
         let batches = values.chunks(BATCH).enumerate().map(|(batch, values)| {
             let weights = &mut weights[..values.len()];
             self.0.stream((first + batch * BATCH) as u64, weights);
-            gf128::inner_product(simd, weights, values)
+            gf128::inner_product(self.0.simd(), weights, values)
         });
         batches.fold(0, |sum, part| sum ^ part)
     }

@@ -14,8 +14,10 @@
 //! The code is public, and both parties derive it from the session.
 
 use rayon::prelude::*;
+use zeroize::Zeroizing;
 
 use crate::error::Result;
+use crate::memory;
 use crate::parallel;
 use crate::prg::Cipher;
 use crate::simd::Simd;
@@ -40,31 +42,45 @@ pub const HALF_MIN: usize = 64;
 /// Outputs that one task computes.
 const ROWS: usize = 1 << 14;
 
-/// A product beside its factor, in half a cache line: the receiver compresses both by the same random accesses.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C, align(32))]
-pub struct Pair {
-    /// The value that fits the sender's share.
-    pub product: u128,
-    /// The factor of delta.
-    pub factor: u128,
+/// A product (the value that fits the sender's share) beside its factor of delta: the receiver compresses both by the same
+/// random accesses.
+pub type Pair = [u128; 2];
+
+/// Zeros at first; no pair lies in two cache lines. Wiped when dropped.
+pub struct Pairs {
+    cells: Zeroizing<Vec<u128>>,
+    skipped: usize,
+    count: usize,
 }
 
-impl zeroize::DefaultIsZeroes for Pair {}
+impl Pairs {
+    /// So many pairs.
+    pub fn new(count: usize) -> Self {
+        let cells = Zeroizing::new(memory::zeros::<u128>(2 * count + 1));
+        let skipped = cells.as_ptr().addr() % size_of::<Pair>() / size_of::<u128>();
+        Self { cells, skipped, count }
+    }
+
+    /// All of them.
+    pub fn as_mut_slice(&mut self) -> &mut [Pair] {
+        self.cells[self.skipped..][..2 * self.count].as_chunks_mut().0
+    }
+}
 
 /// The code of one instance of a session.
 pub struct Code {
     convolutions: [Cipher; 2],
     expander: Cipher,
+    simd: Simd,
     half: usize,
 }
 
 impl Code {
     /// Derive the code of an instance with a number of positions in each half: at least 64, and a multiple of 8.
-    pub fn new(session: &Session, instance: usize, half: usize) -> Self {
+    pub fn new(simd: Simd, session: &Session, instance: usize, half: usize) -> Self {
         assert!(half >= HALF_MIN && half.is_multiple_of(8), "halves that a layout has");
-        let key = |label| Cipher::new(session.key(label, &[&(instance as u64).to_le_bytes()]));
-        Self { convolutions: ["code-first", "code-second"].map(key), expander: key("code-expander"), half }
+        let key = |label| Cipher::new(simd, session.key(label, &[&(instance as u64).to_le_bytes()]));
+        Self { convolutions: ["code-first", "code-second"].map(key), expander: key("code-expander"), simd, half }
     }
 
     /// Apply both convolutions to the second half of the noise.
@@ -76,10 +92,10 @@ impl Code {
     }
 
     /// Give the outputs `first..first + count` of the expander to `add`, numbered from 0.
-    fn expand<T: Element>(&self, simd: Simd, noise: &[T], first: usize, count: usize, add: impl FnMut(usize, T)) {
+    fn expand<T: Element>(&self, noise: &[T], first: usize, count: usize, add: impl FnMut(usize, T)) {
         assert_eq!(noise.len(), self.half, "one half");
         assert!(first + count <= self.half, "as many outputs as a half has positions");
-        match simd {
+        match self.simd {
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 => wide::expand(&self.expander, noise, first, count, add),
             _ => portable::expand(&self.expander, noise, first, count, add),
@@ -89,8 +105,8 @@ impl Code {
     /// Compress the sender's noise: `first` is the first half and becomes the outputs; `second` is consumed.
     ///
     /// `first` may be shorter than half: then so many outputs are made.
-    pub fn compress_shares(&self, simd: Simd, first: &mut [u128], second: &mut [u128]) -> Result<()> {
-        match simd.require() {
+    pub fn compress_shares(&self, first: &mut [u128], second: &mut [u128]) -> Result<()> {
+        match self.simd {
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 => self.convolve(second, wide::convolve::<1, u128>),
             _ => self.convolve(second, portable::convolve),
@@ -98,21 +114,15 @@ impl Code {
         let second = &*second;
         parallel::install(|| {
             first.par_chunks_mut(ROWS).enumerate().for_each(|(task, out)| {
-                self.expand(simd, second, task * ROWS, out.len(), |index, value| out[index] ^= value);
+                self.expand(second, task * ROWS, out.len(), |index, value| out[index] ^= value);
             });
         })
     }
 
     /// Compress the receiver's noise, as [`compress_shares`](Self::compress_shares) does.
-    pub fn compress_pairs(
-        &self,
-        simd: Simd,
-        products: &mut [u128],
-        factors: &mut [u128],
-        second: &mut [Pair],
-    ) -> Result<()> {
+    pub fn compress_pairs(&self, products: &mut [u128], factors: &mut [u128], second: &mut [Pair]) -> Result<()> {
         assert_eq!(products.len(), factors.len(), "as many factors as products");
-        match simd.require() {
+        match self.simd {
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 => self.convolve(second, wide::convolve::<2, Pair>),
             _ => self.convolve(second, portable::convolve),
@@ -121,9 +131,9 @@ impl Code {
         parallel::install(|| {
             let out = products.par_chunks_mut(ROWS).zip(factors.par_chunks_mut(ROWS));
             out.enumerate().for_each(|(task, (products, factors))| {
-                self.expand(simd, second, task * ROWS, products.len(), |index, pair: Pair| {
-                    products[index] ^= pair.product;
-                    factors[index] ^= pair.factor;
+                self.expand(second, task * ROWS, products.len(), |index, pair: Pair| {
+                    products[index] ^= pair[0];
+                    factors[index] ^= pair[1];
                 });
             });
         })
@@ -135,7 +145,7 @@ struct ConvolutionBits(Vec<u128>);
 
 impl ConvolutionBits {
     fn new(cipher: &Cipher, positions: usize) -> Self {
-        let mut blocks = vec![0; positions.div_ceil(4)];
+        let mut blocks = memory::zeros(positions.div_ceil(4));
         cipher.stream(0, &mut blocks);
         Self(blocks)
     }

@@ -36,10 +36,10 @@ pub fn message_bytes(words: usize) -> usize {
 
 impl Columns {
     /// One column for each base key, from its key stream.
-    fn expand<'a>(keys: impl ExactSizeIterator<Item = &'a u128>, words: usize) -> Self {
+    fn expand<'a>(simd: Simd, keys: impl ExactSizeIterator<Item = &'a u128>, words: usize) -> Self {
         let mut cells = Zeroizing::new(vec![0; keys.len() * words]);
         for (key, column) in keys.zip(cells.chunks_exact_mut(words)) {
-            Cipher::new(*key).stream(0, column);
+            Cipher::new(simd, *key).stream(0, column);
         }
         Self { cells, words }
     }
@@ -79,12 +79,12 @@ pub fn receive(
     choices: &[u128],
 ) -> (Columns, Vec<u8>) {
     assert_eq!(keys.len(), COUNT, "a pair of keys a column");
-    let own = Columns::expand(keys.iter().map(|pair| &pair[0]), choices.len());
-    let other = Columns::expand(keys.iter().map(|pair| &pair[1]), choices.len());
+    let own = Columns::expand(simd, keys.iter().map(|pair| &pair[0]), choices.len());
+    let other = Columns::expand(simd, keys.iter().map(|pair| &pair[1]), choices.len());
     let mut message = Vec::with_capacity(message_bytes(choices.len()));
     let masks = own.cells.iter().zip(other.cells.iter());
     gf128::append(&mut message, masks.zip(choices.iter().cycle()).map(|((own, other), bits)| own ^ other ^ bits));
-    let coefficients = coefficients(session, binding, &message, choices.len());
+    let coefficients = coefficients(simd, session, binding, &message, choices.len());
     gf128::append(&mut message, [gf128::inner_product(simd, &coefficients, choices)]);
     gf128::append(&mut message, own.hashes(simd, &coefficients).iter().copied());
     (own, message)
@@ -103,11 +103,11 @@ pub fn send(
     assert_eq!(keys.len(), COUNT, "a key a column");
     check_message("extension", message, message_bytes(words))?;
     let (corrections, check) = message.split_at(ELEMENT_BYTES * COUNT * words);
-    let mut own = Columns::expand(keys.iter(), words);
+    let mut own = Columns::expand(simd, keys.iter(), words);
     for (index, (cell, correction)) in own.cells.iter_mut().zip(gf128::from_bytes(corrections)).enumerate() {
         *cell ^= correction & bit_mask(delta, index / words);
     }
-    let coefficients = coefficients(session, binding, corrections, words);
+    let coefficients = coefficients(simd, session, binding, corrections, words);
     let mut check = gf128::from_bytes(check);
     let chosen = check.next().expect("the length was checked");
     let mut consistent = Choice::from(1);
@@ -122,10 +122,10 @@ fn bit_mask(bits: u128, index: usize) -> u128 {
     (bits >> index & 1).wrapping_neg()
 }
 
-fn coefficients(session: &Session, binding: &[u8; 32], corrections: &[u8], words: usize) -> Vec<u128> {
+fn coefficients(simd: Simd, session: &Session, binding: &[u8; 32], corrections: &[u8], words: usize) -> Vec<u128> {
     let mut coefficients = vec![1; words];
     let key = session.key("extension-check", &[binding, corrections]);
-    Cipher::new(key).stream(0, &mut coefficients[..words - 1]);
+    Cipher::new(simd, key).stream(0, &mut coefficients[..words - 1]);
     coefficients
 }
 
@@ -207,7 +207,7 @@ mod tests {
             let (own, honest) = receive(simd, &s.session, &[7; 32], &s.pairs, &s.choices);
             let mut message = honest[..ELEMENT_BYTES * COUNT * 3].to_vec();
             message[column * 48 + 5] ^= 4;
-            let coefficients = coefficients(&s.session, &[7; 32], &message, 3);
+            let coefficients = coefficients(simd, &s.session, &[7; 32], &message, 3);
             gf128::append(&mut message, [gf128::inner_product(simd, &coefficients, &s.choices)]);
             gf128::append(&mut message, own.hashes(simd, &coefficients).iter().copied());
             assert_eq!(send_it(&s, simd, &message).is_ok(), s.delta >> column & 1 == 0, "column {column}");

@@ -6,14 +6,14 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, check_message};
 use crate::gf128::{self, ELEMENT_BYTES};
+use crate::memory;
 use crate::parallel;
 use crate::prg::Cipher;
 use crate::rng::Rng;
-use crate::simd::Simd;
 use crate::vole::base_ot;
 use crate::vole::base_vole;
 use crate::vole::check::{self, ANSWER_BYTES, Weights};
-use crate::vole::code::{Code, Pair};
+use crate::vole::code::{Code, Pairs};
 use crate::vole::extension::{self, Columns};
 use crate::vole::kernels::Kernels;
 use crate::vole::layout::{Instance, Layout, Mode, Parameters};
@@ -57,17 +57,16 @@ impl Receiver {
         let transfer_words = self.layout.transfer_words();
         let bases = base_vole::values(&self.columns, transfer_words, self.layout.trees() + 1);
         let mut pads = self.columns.rows(self.layout.transfers());
-        Cipher::new(self.session.key("pads", &[])).pad(0, &mut pads);
+        Cipher::new(self.kernels.simd, self.session.key("pads", &[])).pad(0, &mut pads);
         let seed = rng.word();
         let malicious = self.parameters.mode() == Mode::Malicious;
         let grower = Grower {
-            simd: self.kernels.simd,
-            keys: Cipher::new(self.session.key("trees", &[])),
+            keys: Cipher::new(self.kernels.simd, self.session.key("trees", &[])),
             pads,
             choices: &self.choices[..transfer_words],
             factors: &self.choices[transfer_words..],
             bases,
-            weights: malicious.then(|| Weights::new(&self.session, seed)),
+            weights: malicious.then(|| Weights::new(self.kernels.simd, &self.session, seed)),
         };
         let mut blocks = message.as_chunks::<ELEMENT_BYTES>().0;
         let (mut noises, mut start) = (Vec::new(), Start::default());
@@ -107,11 +106,10 @@ impl Start {
 struct Noise {
     products: Zeroizing<Vec<u128>>,
     factors: Zeroizing<Vec<u128>>,
-    second: Zeroizing<Vec<Pair>>,
+    second: Pairs,
 }
 
 struct Grower<'a> {
-    simd: Simd,
     keys: Cipher,
     pads: Zeroizing<Vec<u128>>,
     choices: &'a [u128],
@@ -138,9 +136,9 @@ impl Grower<'_> {
         blocks: &[[u8; ELEMENT_BYTES]],
     ) -> Result<(Noise, Zeroizing<[u128; 2]>)> {
         let (half, leaves) = (instance.half(), instance.leaves());
-        let mut products = Zeroizing::new(vec![0; half]);
-        let mut factors = Zeroizing::new(vec![0; half]);
-        let mut second = Zeroizing::new(vec![Pair::default(); half]);
+        let mut products = Zeroizing::new(memory::zeros(half));
+        let mut factors = Zeroizing::new(memory::zeros(half));
+        let mut second = Pairs::new(half);
         let (first_blocks, second_blocks) = blocks.split_at(blocks.len() / 2);
         let stride = 2 * instance.depth + 1;
         let add = |left: [u128; 2], right: [u128; 2]| [left[0] ^ right[0], left[1] ^ right[1]];
@@ -152,14 +150,14 @@ impl Grower<'_> {
                 factors[tree.hole] = self.factors[tree.number];
                 self.fill(&tree, products)
             });
-            let trees = second_blocks.par_chunks(stride).zip(second.par_chunks_mut(leaves)).enumerate();
+            let trees = second_blocks.par_chunks(stride).zip(second.as_mut_slice().par_chunks_mut(leaves)).enumerate();
             let second = trees.map_init(
                 || Zeroizing::new(vec![0; leaves]),
                 |products, (index, (blocks, pairs))| {
                     let tree = self.tree(instance, start, instance.trees / 2 + index, blocks);
                     let sums = self.fill(&tree, products);
-                    pairs.iter_mut().zip(products.iter()).for_each(|(pair, product)| pair.product = *product);
-                    pairs[tree.hole].factor = self.factors[tree.number];
+                    pairs.iter_mut().zip(products.iter()).for_each(|(pair, product)| pair[0] = *product);
+                    pairs[tree.hole][1] = self.factors[tree.number];
                     sums
                 },
             );
@@ -195,7 +193,7 @@ impl Grower<'_> {
         products[tree.hole] ^= u128::from_le_bytes(*tree.correction) ^ self.bases[tree.number];
         let Some(weights) = &self.weights else { return [0; 2] };
         let factor = gf128::multiply(weights.at(tree.position + tree.hole), self.factors[tree.number]);
-        [factor, weights.sum(self.simd, tree.position, products)]
+        [factor, weights.sum(tree.position, products)]
     }
 }
 
@@ -232,11 +230,10 @@ impl Expanded {
             let Noise { products: mut own_products, factors: mut own_factors, mut second } = noise;
             own_products.truncate(instance.outputs);
             own_factors.truncate(instance.outputs);
-            Code::new(&self.session, number, instance.half()).compress_pairs(
-                self.kernels.simd,
+            Code::new(self.kernels.simd, &self.session, number, instance.half()).compress_pairs(
                 &mut own_products,
                 &mut own_factors,
-                &mut second,
+                second.as_mut_slice(),
             )?;
             if products.is_empty() {
                 (products, factors) = (own_products, own_factors);

@@ -5,9 +5,11 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, Result};
 use crate::gf128::{self, ELEMENT_BYTES};
+use crate::memory;
 use crate::parallel;
 use crate::prg::Cipher;
 use crate::rng::Rng;
+use crate::simd::Simd;
 use crate::vole::base_ot::Chooser;
 use crate::vole::check::{self, Weights};
 use crate::vole::code::Code;
@@ -55,9 +57,9 @@ impl Sender {
         let binding = session.digest("base", &[&choices, offer]);
         let columns = extension::send(kernels.simd, &session, &binding, &keys, *delta, layout.words(), extension)?;
         let bases = base_vole::values(&columns, layout.transfer_words(), layout.trees() + 1);
-        let pads = pads(&session, &columns, *delta, layout.transfers());
-        let roots = Cipher::new(*Zeroizing::new(rng.word()));
-        let grower = Grower { roots, keys: Cipher::new(session.key("trees", &[])), pads, bases };
+        let pads = pads(kernels.simd, &session, &columns, *delta, layout.transfers());
+        let roots = Cipher::new(kernels.simd, *Zeroizing::new(rng.word()));
+        let grower = Grower { roots, keys: Cipher::new(kernels.simd, session.key("trees", &[])), pads, bases };
         let mut message = vec![0; layout.puncture_bytes()];
         let mut rest = message.as_mut_slice();
         let (mut halves, mut tree, mut transfer) = (Vec::new(), 0, 0);
@@ -75,8 +77,8 @@ impl Sender {
 }
 
 /// Both pads of every transfer: for choice 0 and for choice 1.
-fn pads(session: &Session, columns: &Columns, delta: u128, transfers: usize) -> [Zeroizing<Vec<u128>>; 2] {
-    let cipher = Cipher::new(session.key("pads", &[]));
+fn pads(simd: Simd, session: &Session, columns: &Columns, delta: u128, transfers: usize) -> [Zeroizing<Vec<u128>>; 2] {
+    let cipher = Cipher::new(simd, session.key("pads", &[]));
     let mut zero = columns.rows(transfers);
     let mut one = Zeroizing::new(zero.iter().map(|row| row ^ delta).collect::<Vec<_>>());
     cipher.pad(0, &mut zero);
@@ -97,7 +99,7 @@ struct Grower {
 impl Grower {
     /// Grow the trees of an instance, whose numbers among all trees and transfers start as given; writes their messages.
     fn grow(&self, instance: &Instance, tree: usize, transfer: usize, message: &mut [u8]) -> Result<Halves> {
-        let mut halves = [(); 2].map(|()| Zeroizing::new(vec![0; instance.half()]));
+        let mut halves = [(); 2].map(|()| Zeroizing::new(memory::zeros(instance.half())));
         let [first, second] = &mut halves;
         let blocks = message.as_chunks_mut::<ELEMENT_BYTES>().0;
         parallel::install(|| {
@@ -145,16 +147,14 @@ impl Punctured {
             return Err(Error::OutOfOrder { what: "challenge of the trees" });
         }
         let (seed, noise) = check::read_challenge(challenge)?;
-        let weights = Weights::new(&self.session, seed);
+        let weights = Weights::new(self.kernels.simd, &self.session, seed);
         let mut sum = Zeroizing::new(self.mask ^ gf128::multiply(noise, *self.delta));
         let mut position = 0;
         for (halves, instance) in self.halves.iter().zip(&self.layout.instances) {
             for half in halves {
                 let parts = parallel::install(|| {
                     let trees = half.par_chunks(instance.leaves()).enumerate();
-                    let sums = trees.map(|(tree, leaves)| {
-                        weights.sum(self.kernels.simd, position + tree * instance.leaves(), leaves)
-                    });
+                    let sums = trees.map(|(tree, leaves)| weights.sum(position + tree * instance.leaves(), leaves));
                     sums.reduce(|| 0, |left, right| left ^ right)
                 })?;
                 *sum ^= parts;
@@ -174,11 +174,8 @@ impl Punctured {
         for (number, (halves, instance)) in self.halves.drain(..).zip(&self.layout.instances).enumerate() {
             let [mut first, mut second] = halves;
             first.truncate(instance.outputs);
-            Code::new(&self.session, number, instance.half()).compress_shares(
-                self.kernels.simd,
-                &mut first,
-                &mut second,
-            )?;
+            Code::new(self.kernels.simd, &self.session, number, instance.half())
+                .compress_shares(&mut first, &mut second)?;
             if shares.is_empty() {
                 shares = first;
             } else {

@@ -34,15 +34,15 @@ impl Element for u128 {
 
 impl Element for Pair {
     fn plus(self, other: Self) -> Self {
-        Self { product: self.product ^ other.product, factor: self.factor ^ other.factor }
+        [self[0] ^ other[0], self[1] ^ other[1]]
     }
 
     fn times_bit(self, bit: u32) -> Self {
-        Self { product: self.product.times_bit(bit), factor: self.factor.times_bit(bit) }
+        self.map(|component| component.times_bit(bit))
     }
 
     fn mixed(self) -> Self {
-        Self { product: self.product.mixed(), factor: self.factor.mixed() }
+        self.map(Element::mixed)
     }
 }
 

@@ -3,9 +3,9 @@ use crate::gf128;
 use crate::rng::Rng;
 use crate::vole::layout::{Mode, Parameters};
 
-fn code(half: usize) -> Code {
+fn code(simd: Simd, half: usize) -> Code {
     let session = Session::new(b"the code's tests", &Parameters::new(1, Mode::SemiHonest).unwrap()).unwrap();
-    Code::new(&session, 0, half)
+    Code::new(simd, &session, 0, half)
 }
 
 fn random(count: usize, seed: &[u8]) -> Vec<u128> {
@@ -14,9 +14,9 @@ fn random(count: usize, seed: &[u8]) -> Vec<u128> {
     gf128::from_bytes(&bytes).collect()
 }
 
-fn compress(code: &Code, simd: Simd, noise: &[u128]) -> Vec<u128> {
+fn compress(code: &Code, noise: &[u128]) -> Vec<u128> {
     let mut first = noise[..code.half].to_vec();
-    code.compress_shares(simd, &mut first, &mut noise[code.half..].to_vec()).unwrap();
+    code.compress_shares(&mut first, &mut noise[code.half..].to_vec()).unwrap();
     first
 }
 
@@ -58,20 +58,22 @@ fn by_definition(code: &Code, noise: &[u128]) -> Vec<u128> {
 #[test]
 fn it_is_as_defined_and_backends_agree() {
     for half in [64, 72, 128, 256, 1000, 4096, 4104] {
-        let code = code(half);
+        let portable = code(Simd::Portable, half);
         let (noise, other) = (random(2 * half, b"noise"), random(2 * half, b"other"));
-        let expected = by_definition(&code, &noise);
-        let other_expected = by_definition(&code, &other);
+        let expected = by_definition(&portable, &noise);
+        let other_expected = by_definition(&portable, &other);
         for simd in Simd::available() {
-            assert!(compress(&code, simd, &noise) == expected, "{simd:?}, {half}");
+            let code = code(simd, half);
+            assert!(compress(&code, &noise) == expected, "{simd:?}, {half}");
             let (mut products, mut factors) = (noise[..half].to_vec(), other[..half].to_vec());
             let pairs = noise[half..].iter().zip(&other[half..]);
-            let mut second: Vec<Pair> = pairs.map(|(&product, &factor)| Pair { product, factor }).collect();
-            code.compress_pairs(simd, &mut products, &mut factors, &mut second).unwrap();
+            let mut second = Pairs::new(half);
+            second.as_mut_slice().iter_mut().zip(pairs).for_each(|(to, (&product, &factor))| *to = [product, factor]);
+            code.compress_pairs(&mut products, &mut factors, second.as_mut_slice()).unwrap();
             assert!(products == expected && factors == other_expected, "{simd:?}, {half}");
             // Fewer outputs are the first ones.
             let mut fewer = noise[..half - 13].to_vec();
-            code.compress_shares(simd, &mut fewer, &mut noise[half..].to_vec()).unwrap();
+            code.compress_shares(&mut fewer, &mut noise[half..].to_vec()).unwrap();
             assert!(fewer == expected[..half - 13]);
         }
     }
@@ -80,18 +82,18 @@ fn it_is_as_defined_and_backends_agree() {
 /// The matrix of the code over the field, from the images of the unit vectors.
 fn matrix(code: &Code) -> Vec<Vec<u128>> {
     let unit = |position| (0..2 * code.half).map(move |other| u128::from(other == position)).collect::<Vec<_>>();
-    (0..2 * code.half).map(|position| compress(code, Simd::Portable, &unit(position))).collect()
+    (0..2 * code.half).map(|position| compress(code, &unit(position))).collect()
 }
 
 #[test]
 fn it_is_linear_over_the_field() {
-    let code = code(128);
+    let code = code(Simd::Portable, 128);
     let matrix = matrix(&code);
     let noise = random(256, b"dense");
     let dense: Vec<u128> = (0..128)
         .map(|row| (0..256).fold(0, |sum, column| sum ^ gf128::multiply(matrix[column][row], noise[column])))
         .collect();
-    assert_eq!(compress(&code, Simd::Portable, &noise), dense);
+    assert_eq!(compress(&code, &noise), dense);
     // The transpose identity: <G x, y> = <x, G^T y>.
     let y = random(128, b"y");
     let transposed: Vec<u128> = matrix.iter().map(|column| gf128::inner_product(Simd::Portable, column, &y)).collect();
@@ -105,7 +107,7 @@ fn it_is_linear_over_the_field() {
 /// pseudo-distance of the parameters is the paper's; this finds gross mistakes, such as positions that nothing reaches.
 #[test]
 fn combinations_of_outputs_are_heavy() {
-    let code = code(64);
+    let code = code(Simd::Portable, 64);
     let matrix = matrix(&code);
     let weight = |combination: &[usize]| {
         let entry = |column: &Vec<u128>| combination.iter().fold(0, |sum, &row| sum ^ column[row]);
@@ -124,8 +126,8 @@ fn combinations_of_outputs_are_heavy() {
 
 #[test]
 fn known_answer() {
-    let code = code(1024);
-    let out = compress(&code, Simd::Portable, &(0..2048).collect::<Vec<u128>>());
+    let code = code(Simd::Portable, 1024);
+    let out = compress(&code, &(0..2048).collect::<Vec<u128>>());
     assert_eq!(
         format!("{:032x} {:032x}", out[0], out[1023]),
         "255fbd69500b212377593e413b8c652b b9da5333b747433b9f2ac00f68bd11b2"
