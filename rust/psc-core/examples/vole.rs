@@ -1,4 +1,5 @@
-//! The phases of a silent VOLE in milliseconds, both parties one after another in one process: one JSON object a round.
+//! The phases of a silent VOLE, both parties one after another in one process: a JSON object a round, with milliseconds of
+//! wall time and of processor time (of all threads; Linux only, elsewhere 0) a phase and a party.
 //!
 //! `vole OUTPUTS ROUNDS [malicious]`; `PSC_THREADS=1` for one core a party.
 
@@ -7,13 +8,21 @@ use std::time::Instant;
 use psc_core::rng::Rng;
 use psc_core::vole::{Kernels, Mode, Parameters, Receiver, Sender};
 
-struct Clock(Vec<(&'static str, f64)>);
+/// Phase, wall and processor milliseconds.
+struct Clock(Vec<(&'static str, [f64; 2])>);
+
+/// Milliseconds that this process's threads have run.
+fn processor() -> f64 {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0.0 };
+    let statistics = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+    statistics.filter_map(|text| text.split(' ').next()?.parse::<f64>().ok()).sum::<f64>() / 1e6
+}
 
 impl Clock {
     fn time<R>(&mut self, phase: &'static str, work: impl FnOnce() -> psc_core::Result<R>) -> psc_core::Result<R> {
-        let started = Instant::now();
+        let (started, before) = (Instant::now(), processor());
         let result = work();
-        self.0.push((phase, started.elapsed().as_secs_f64() * 1e3));
+        self.0.push((phase, [started.elapsed().as_secs_f64() * 1e3, processor() - before]));
         result
     }
 }
@@ -46,12 +55,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let parameters = Parameters::new(outputs.parse()?, mode)?;
     let kernels = Kernels::selected()?;
     for _ in 0..rounds.parse()? {
-        let phases = round(kernels, parameters)?.0;
-        let total = |party: &str| phases.iter().filter(|(name, _)| name.starts_with(party)).map(|(_, ms)| ms).sum();
-        let totals: [(&str, f64); 2] = [("sender", total("sender")), ("receiver", total("receiver"))];
-        let fields: Vec<String> =
-            phases.iter().chain(&totals).map(|(name, ms)| format!("\"{name}\": {ms:.2}")).collect();
-        println!("{{{}}}", fields.join(", "));
+        let mut phases = round(kernels, parameters)?.0;
+        for party in ["sender", "receiver"] {
+            let own = phases.iter().filter(|(name, _)| name.starts_with(party));
+            let total = own.fold([0.0; 2], |sum, (_, times)| [sum[0] + times[0], sum[1] + times[1]]);
+            phases.push((party, total));
+        }
+        let fields = phases.iter().map(|(name, [wall, cpu])| format!("\"{name}\": [{wall:.2}, {cpu:.2}]"));
+        println!("{{{}}}", fields.collect::<Vec<_>>().join(", "));
     }
     Ok(())
 }

@@ -14,3 +14,33 @@ use crate::vole::extension::Columns;
 pub fn values(columns: &Columns, first: usize, count: usize) -> Zeroizing<Vec<u128>> {
     Zeroizing::new((first..first + count).map(|word| gf128::combine(columns.word(word).into_iter())).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+    use crate::simd::Simd;
+    use crate::vole::base_ot::COUNT;
+    use crate::vole::extension;
+    use crate::vole::layout::{Mode, Parameters};
+    use crate::vole::session::Session;
+
+    #[test]
+    fn values_fit_the_choices() {
+        let mut rng = Rng::insecure_from_seed(b"base vole");
+        let session = Session::new(b"base vole session", &Parameters::new(1, Mode::Malicious).unwrap()).unwrap();
+        let delta = rng.word();
+        let pairs: Vec<[u128; 2]> = (0..COUNT).map(|_| [rng.word(), rng.word()]).collect();
+        let keys: Vec<u128> =
+            pairs.iter().enumerate().map(|(index, pair)| pair[(delta >> index & 1) as usize]).collect();
+        let choices: Vec<u128> = (0..9).map(|_| rng.word()).collect();
+        for simd in Simd::available() {
+            let (received, message) = extension::receive(simd, &session, &[0; 32], &pairs, &choices);
+            let sent = extension::send(simd, &session, &[0; 32], &keys, delta, 9, &message).unwrap();
+            let (a, b) = (values(&received, 2, 6), values(&sent, 2, 6));
+            for index in 0..6 {
+                assert_eq!(a[index] ^ b[index], gf128::multiply(choices[2 + index], delta));
+            }
+        }
+    }
+}

@@ -23,6 +23,8 @@ use crate::prg::Cipher;
 use crate::simd::Simd;
 use crate::vole::session::Session;
 
+#[cfg(target_arch = "x86_64")]
+mod narrow;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod wide;
@@ -35,6 +37,8 @@ pub const WIDTH: usize = 24;
 pub const WEIGHT: usize = 7;
 /// Of these, one in each of so many equal parts.
 const REGULAR: usize = 4;
+/// Positions that are convolved together: those whose random bits are in one block.
+const LANES: usize = 4;
 /// What the convolution multiplies by: libOTe's constant, an element of degree 31.
 pub const MIXER: u32 = 0xfc5f_989d;
 /// The fewest positions of a half: the wrapped end must not reach what it wraps onto.
@@ -109,7 +113,9 @@ impl Code {
         match self.simd {
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 => self.convolve(second, wide::convolve::<1, u128>),
-            _ => self.convolve(second, portable::convolve),
+            #[cfg(target_arch = "x86_64")]
+            Simd::Pclmul => self.convolve(second, narrow::convolve),
+            _ => self.convolve(second, |bits, noise| portable::convolve(bits, noise, Element::mixed)),
         }
         let second = &*second;
         parallel::install(|| {
@@ -125,7 +131,9 @@ impl Code {
         match self.simd {
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 => self.convolve(second, wide::convolve::<2, Pair>),
-            _ => self.convolve(second, portable::convolve),
+            #[cfg(target_arch = "x86_64")]
+            Simd::Pclmul => self.convolve(second, narrow::convolve),
+            _ => self.convolve(second, |bits, noise| portable::convolve(bits, noise, Element::mixed)),
         }
         let second = &*second;
         parallel::install(|| {
@@ -145,13 +153,13 @@ struct ConvolutionBits(Vec<u128>);
 
 impl ConvolutionBits {
     fn new(cipher: &Cipher, positions: usize) -> Self {
-        let mut blocks = memory::zeros(positions.div_ceil(4));
+        let mut blocks = memory::zeros(positions / LANES);
         cipher.stream(0, &mut blocks);
         Self(blocks)
     }
 
     fn at(&self, position: usize) -> u32 {
-        (self.0[position / 4] >> (32 * (position % 4))) as u32
+        (self.0[position / LANES] >> (32 * (position % LANES))) as u32
     }
 }
 

@@ -1,7 +1,10 @@
 //! The code on any machine.
 
-use super::{ConvolutionBits, MIXER, Pair, REGULAR, WEIGHT, WIDTH};
+use super::{ConvolutionBits, LANES, MIXER, Pair, REGULAR, WEIGHT, WIDTH};
 use crate::prg::Cipher;
+
+/// Outputs whose positions are drawn together.
+const BATCH: usize = 32;
 
 /// What the code computes on: a field element, or several that move together.
 pub trait Element: Copy + Default + Send + Sync {
@@ -14,14 +17,17 @@ pub trait Element: Copy + Default + Send + Sync {
 }
 
 impl Element for u128 {
+    #[inline]
     fn plus(self, other: Self) -> Self {
         self ^ other
     }
 
+    #[inline]
     fn times_bit(self, bit: u32) -> Self {
         self & Self::from(bit).wrapping_neg()
     }
 
+    #[inline]
     fn mixed(self) -> Self {
         let (mut low, mut high) = (0, 0);
         for shift in (0..u32::BITS).filter(|shift| MIXER >> shift & 1 == 1) {
@@ -33,34 +39,82 @@ impl Element for u128 {
 }
 
 impl Element for Pair {
+    #[inline]
     fn plus(self, other: Self) -> Self {
         [self[0] ^ other[0], self[1] ^ other[1]]
     }
 
+    #[inline]
     fn times_bit(self, bit: u32) -> Self {
         self.map(|component| component.times_bit(bit))
     }
 
+    #[inline]
     fn mixed(self) -> Self {
         self.map(Element::mixed)
     }
 }
 
-/// Convolve in place. A position is final when all before it have been added to it; the first of these additions is that
-/// from 25 positions before, so the multiplication can be done when the position is reached.
-pub(super) fn convolve<T: Element>(bits: &ConvolutionBits, noise: &mut [T]) {
-    convolve_some(bits, noise, 0..noise.len());
+/// Convolve in place, with a function that multiplies by [`MIXER`].
+///
+/// A position is final when all before it have been added to it; the first of these additions, which the multiplication
+/// follows, is that from 25 positions before. Four positions at a time: once they are final, the four additions from 25
+/// positions before are made that these allow, and then a table of their sixteen sums serves the 24 positions behind them.
+#[inline(always)]
+pub(super) fn convolve<T: Element>(bits: &ConvolutionBits, noise: &mut [T], mix: impl Fn(T) -> T) {
+    for (group, &words) in bits.0.iter().enumerate() {
+        let at = group * LANES;
+        for lane in 1..LANES {
+            let near = near(bits, noise, at + lane, 1..=lane);
+            noise[at + lane] = noise[at + lane].plus(near);
+        }
+        for position in (at + WIDTH).max(WIDTH + 1)..(at + WIDTH + LANES).min(noise.len()) {
+            noise[position] = mix(noise[position].plus(noise[position - WIDTH - 1]));
+        }
+        spread(words, &mut noise[at..]);
+    }
     wrap(bits, noise);
 }
 
-/// Convolve some positions, of which those before are done, without wrapping.
-pub(super) fn convolve_some<T: Element>(bits: &ConvolutionBits, noise: &mut [T], positions: core::ops::Range<usize>) {
-    for position in positions {
+/// Make the first positions final, one by one.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn convolve_first<T: Element>(bits: &ConvolutionBits, noise: &mut [T], count: usize) {
+    for position in 0..count {
         if position > WIDTH {
             noise[position] = noise[position].plus(noise[position - WIDTH - 1]).mixed();
         }
         noise[position] = noise[position].plus(near(bits, noise, position, 1..=WIDTH.min(position)));
     }
+}
+
+/// Add the first four positions of a slice, which are final, to the 24 behind them, as far as these are there.
+#[inline(always)]
+fn spread<T: Element>(words: u128, noise: &mut [T]) {
+    let (own, behind) = noise.split_at_mut(LANES);
+    let mut sums = [T::default(); 1 << LANES];
+    for (lane, own) in own.iter().enumerate() {
+        for index in 0..1 << lane {
+            sums[1 << lane | index] = sums[index].plus(*own);
+        }
+    }
+    // Bit d - 1 of lane l's word is about distance d, so about position d + l - 4 behind. Then, four bits a position.
+    let lane = |lane: usize| thin((words >> (32 * lane)) as u32) << lane >> (LANES * (LANES - 1 - lane));
+    let mut selected = lane(0) | lane(1) | lane(2) | lane(3);
+    for behind in behind.iter_mut().take(WIDTH) {
+        *behind = behind.plus(sums[selected as usize % (1 << LANES)]);
+        selected >>= LANES;
+    }
+}
+
+/// Move bit i of the low 24 to bit 4 i.
+#[inline(always)]
+fn thin(word: u32) -> u128 {
+    let every = |mask: u32| u128::from(mask) << 64 | u128::from(mask) << 32 | u128::from(mask);
+    let word = u128::from(word);
+    let mut bits = (word & 0xff) | (word & 0xff00) << 24 | (word & 0xff_0000) << 48;
+    bits = (bits | bits << 12) & every(0x000f_000f);
+    bits = (bits | bits << 6) & every(0x0303_0303);
+    (bits | bits << 3) & every(0x1111_1111)
 }
 
 /// Add the last 25 positions to the first 25, as if these followed.
@@ -94,11 +148,13 @@ pub(super) fn expand<T: Element>(
     count: usize,
     mut add: impl FnMut(usize, T),
 ) {
-    let mut row = [0; 4];
-    for index in 0..count {
-        cipher.stream(4 * (first + index) as u64, &mut row);
-        let sum = sources(&row, noise.len()).into_iter().fold(T::default(), |sum, source| sum.plus(noise[source]));
-        add(index, sum);
+    let mut words = [0; 4 * BATCH];
+    for start in (0..count).step_by(BATCH) {
+        cipher.stream(4 * (first + start) as u64, &mut words);
+        for (index, row) in (start..count).zip(words.as_chunks().0) {
+            let sources = sources(row, noise.len());
+            add(index, sources.into_iter().fold(T::default(), |sum, source| sum.plus(noise[source])));
+        }
     }
 }
 

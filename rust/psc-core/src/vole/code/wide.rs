@@ -8,11 +8,9 @@
 use core::arch::x86_64::*;
 
 use super::portable::{self, Element};
-use super::{ConvolutionBits, MIXER, Pair, REGULAR, WEIGHT, WIDTH};
+use super::{ConvolutionBits, LANES, MIXER, Pair, REGULAR, WEIGHT, WIDTH};
 use crate::prg::Cipher;
 
-/// Positions in a register.
-const LANES: usize = 4;
 /// Registers that a position of the first of them is added to, or may be.
 const REACH: usize = 7;
 /// Outputs whose positions are computed together.
@@ -91,7 +89,7 @@ pub(super) fn convolve<const COMPONENTS: usize, T: Wide<COMPONENTS>>(bits: &Conv
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq,bmi2")]
 fn convolve_inside<const COMPONENTS: usize, T: Wide<COMPONENTS>>(bits: &ConvolutionBits, noise: &mut [T]) {
     let start = REACH * LANES;
-    portable::convolve_some(bits, noise, 0..start);
+    portable::convolve_first(bits, noise, start);
     let mut waiting = [[_mm512_setzero_si512(); COMPONENTS]; REACH];
     for (register, waiting) in waiting.iter_mut().take(REACH - 1).enumerate() {
         let sums: [T; LANES] = core::array::from_fn(|lane| {
