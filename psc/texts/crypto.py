@@ -142,13 +142,13 @@ TEXTS: dict[str, Text] = {
     ),
     "crypto.inconsistent": Text(
         en="The partner's messages fail a consistency check ({what}): it deviates from the protocol, or they were altered.",
-        zh="对方的消息未通过一致性检查（{what}）：对方未遵守协议，或消息被篡改。",
+        zh="对方的消息未通过一致性检查（{what}）：对方未按约定的步骤执行，或消息被篡改。",
         fix_en="Nothing was released. Do not repeat the run before the partner has explained it.",
         fix_zh="未输出任何结果。在对方作出解释之前请勿重试。",
     ),
     "crypto.out-of-order": Text(
         en="A step of the protocol does not come next: {what}.",
-        zh="协议步骤次序有误：{what}。",
+        zh="步骤次序有误：{what}。",
         fix_en=_BUG_EN,
         fix_zh=_BUG_ZH,
     ),

@@ -32,6 +32,8 @@
 //! columns ([`Parameters::columns`]), not only as it has items. A malicious sender may send any tags, which equals having
 //! other items.
 
+use std::sync::OnceLock;
+
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
@@ -102,7 +104,10 @@ impl Parameters {
     fn keys(&self, context: &[u8], seed: &[u8; SEED_BYTES]) -> Keys {
         let sizes = [self.receiver_size as u64, self.sender_size as u64].map(u64::to_le_bytes);
         let parts = [context, seed, sizes.as_flattened(), &[u8::from(self.mode == Mode::Malicious)]];
-        Keys { rows: Key::derive("psc vole-psi 1 rows", &parts), outputs: Key::derive("psc vole-psi 1 outputs", &parts) }
+        Keys {
+            rows: Key::derive("psc vole-psi 1 rows", &parts),
+            outputs: Key::derive("psc vole-psi 1 outputs", &parts),
+        }
     }
 }
 
@@ -194,7 +199,8 @@ impl Receiver {
             _ => return Err(Error::OutOfOrder { what: "opening" }),
         };
         let Self { parameters, simd, outputs, rows, products, .. } = self;
-        Ok(Evaluated { parameters, simd, table: products, rows, delta: Zeroizing::new(0), mask, outputs })
+        let (delta, cached) = (Zeroizing::new(0), OnceLock::new());
+        Ok(Evaluated { parameters, simd, table: products, rows, delta, mask, outputs, cached })
     }
 }
 
@@ -287,13 +293,18 @@ impl Sender {
         let mask = self.mask.ok_or(Error::OutOfOrder { what: "tags before the opening" })?;
         let (rows, outputs) = self.hashed.ok_or(Error::OutOfOrder { what: "tags before the seed" })?;
         let (parameters, simd, delta) = (self.parameters, self.simd, self.delta);
-        Ok(Evaluated { parameters, simd, table: self.shares, rows, delta, mask, outputs })
+        let cached = OnceLock::new();
+        Ok(Evaluated { parameters, simd, table: self.shares, rows, delta, mask, outputs, cached })
     }
 }
 
 fn commit(context: &[u8], opening: &[u8; OPENING_BYTES]) -> [u8; COMMITMENT_BYTES] {
     let hash = Sha256::new_with_prefix(b"PSC-V1-vole-psi-mask");
-    hash.chain_update((context.len() as u64).to_le_bytes()).chain_update(context).chain_update(opening).finalize().into()
+    hash.chain_update((context.len() as u64).to_le_bytes())
+        .chain_update(context)
+        .chain_update(opening)
+        .finalize()
+        .into()
 }
 
 /// Check an opening and return the mask in it.
@@ -320,9 +331,16 @@ pub struct Evaluated {
     delta: Zeroizing<u128>,
     mask: u128,
     outputs: Key,
+    /// The tags in order of the items' columns, once they are computed.
+    cached: OnceLock<Zeroizing<Vec<u8>>>,
 }
 
 impl Evaluated {
+    /// Compute the tags now, so that what needs them later does not.
+    pub fn prepare(&self) -> Result<()> {
+        self.tags().map(drop)
+    }
+
     /// Give out the outputs of a chunk of the items, from the `first` on in order of their columns.
     fn hash_into(&self, first: usize, mut out: impl FnMut(usize, &Block)) {
         let count = CHUNK_ITEMS.min(self.rows.len() - first);
@@ -348,7 +366,10 @@ impl Evaluated {
     }
 
     /// The tags in order of the items' columns.
-    fn tags(&self) -> Result<Zeroizing<Vec<u8>>> {
+    fn tags(&self) -> Result<&[u8]> {
+        if let Some(tags) = self.cached.get() {
+            return Ok(tags);
+        }
         let length = self.parameters.tag_bytes();
         let mut tags = Zeroizing::new(memory::zeros(self.rows.len() * length));
         parallel::install(|| {
@@ -358,7 +379,7 @@ impl Evaluated {
                 });
             });
         })?;
-        Ok(tags)
+        Ok(self.cached.get_or_init(|| tags))
     }
 
     /// All 64 bytes of the items' outputs, in order of the items: as the outputs of [`crate::oprf`], whose first 32 bytes
@@ -379,7 +400,7 @@ impl Evaluated {
     /// The sender's message: its tags, sorted as byte strings; and for each the position of its item.
     pub fn sorted_tags(&self) -> Result<(Vec<u8>, Vec<u32>)> {
         let tags = self.tags()?;
-        let order = matching::sort(&tags, self.parameters.tag_bytes());
+        let order = matching::sort(tags, self.parameters.tag_bytes());
         let length = self.parameters.tag_bytes();
         let mut sorted = memory::zeros(tags.len());
         parallel::install(|| {

@@ -6,6 +6,7 @@ mod buffers;
 mod errors;
 mod kernels;
 mod types;
+mod vole;
 
 use pyo3::prelude::*;
 
@@ -19,4 +20,9 @@ mod _core {
     };
     #[pymodule_export]
     use crate::types::{Items, OprfOutputs, Rng, Scalar};
+    #[pymodule_export]
+    use crate::vole::{
+        VolePsiOutputs, VolePsiReceiver, VolePsiSender, VoleReceiver, VoleSender, VoleShares, VoleVectors,
+        vole_message_bytes, vole_psi_shape,
+    };
 }

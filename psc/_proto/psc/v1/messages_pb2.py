@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15psc/v1/messages.proto\x12\x06psc.v1\"\xf5\x03\n\x0eSessionMessage\x12,\n\x0c\x63onfirmation\x18\x01 \x01(\x0b\x32\x14.psc.v1.ConfirmationH\x00\x12\x35\n\x11receipt_signature\x18\x02 \x01(\x0b\x32\x18.psc.v1.ReceiptSignatureH\x00\x12-\n\rblinded_items\x18\n \x01(\x0b\x32\x14.psc.v1.BlindedItemsH\x00\x12\x31\n\x0f\x65valuated_items\x18\x0b \x01(\x0b\x32\x16.psc.v1.EvaluatedItemsH\x00\x12)\n\x0bsender_tags\x18\x0c \x01(\x0b\x32\x12.psc.v1.SenderTagsH\x00\x12)\n\x0brow_entries\x18\r \x01(\x0b\x32\x12.psc.v1.RowEntriesH\x00\x12\x35\n\x11matched_positions\x18\x0e \x01(\x0b\x32\x18.psc.v1.MatchedPositionsH\x00\x12+\n\x0cmasked_items\x18\x14 \x01(\x0b\x32\x13.psc.v1.MaskedItemsH\x00\x12-\n\rreturned_tags\x18\x15 \x01(\x0b\x32\x14.psc.v1.ReturnedTagsH\x00\x12+\n\x0c\x63ommon_count\x18\x16 \x01(\x0b\x32\x13.psc.v1.CommonCountH\x00\x42\x06\n\x04\x62ody\"!\n\x0c\x43onfirmation\x12\x11\n\tsignature\x18\x01 \x01(\x0c\"=\n\x10ReceiptSignature\x12\x16\n\x0ereceipt_digest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1e\n\x0c\x42lindedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\" \n\x0e\x45valuatedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\"\x1a\n\nSenderTags\x12\x0c\n\x04tags\x18\x01 \x01(\x0c\"\x1d\n\nRowEntries\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x0c\"4\n\x10MatchedPositions\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\x0e\n\x06\x62itmap\x18\x02 \x01(\x0c\"\x1d\n\x0bMaskedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\"\x1c\n\x0cReturnedTags\x12\x0c\n\x04tags\x18\x01 \x01(\x0c\".\n\x0b\x43ommonCount\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15psc/v1/messages.proto\x12\x06psc.v1\"\xbd\x07\n\x0eSessionMessage\x12,\n\x0c\x63onfirmation\x18\x01 \x01(\x0b\x32\x14.psc.v1.ConfirmationH\x00\x12\x35\n\x11receipt_signature\x18\x02 \x01(\x0b\x32\x18.psc.v1.ReceiptSignatureH\x00\x12-\n\rblinded_items\x18\n \x01(\x0b\x32\x14.psc.v1.BlindedItemsH\x00\x12\x31\n\x0f\x65valuated_items\x18\x0b \x01(\x0b\x32\x16.psc.v1.EvaluatedItemsH\x00\x12)\n\x0bsender_tags\x18\x0c \x01(\x0b\x32\x12.psc.v1.SenderTagsH\x00\x12)\n\x0brow_entries\x18\r \x01(\x0b\x32\x12.psc.v1.RowEntriesH\x00\x12\x35\n\x11matched_positions\x18\x0e \x01(\x0b\x32\x18.psc.v1.MatchedPositionsH\x00\x12+\n\x0cmasked_items\x18\x14 \x01(\x0b\x32\x13.psc.v1.MaskedItemsH\x00\x12-\n\rreturned_tags\x18\x15 \x01(\x0b\x32\x14.psc.v1.ReturnedTagsH\x00\x12+\n\x0c\x63ommon_count\x18\x16 \x01(\x0b\x32\x13.psc.v1.CommonCountH\x00\x12+\n\x0cvole_choices\x18( \x01(\x0b\x32\x13.psc.v1.VoleChoicesH\x00\x12/\n\x0evole_extension\x18) \x01(\x0b\x32\x15.psc.v1.VoleExtensionH\x00\x12\'\n\nvole_trees\x18* \x01(\x0b\x32\x11.psc.v1.VoleTreesH\x00\x12/\n\x0evole_challenge\x18+ \x01(\x0b\x32\x15.psc.v1.VoleChallengeH\x00\x12)\n\x0bvole_answer\x18, \x01(\x0b\x32\x12.psc.v1.VoleAnswerH\x00\x12\x31\n\x0fmask_commitment\x18- \x01(\x0b\x32\x16.psc.v1.MaskCommitmentH\x00\x12\'\n\ntable_seed\x18. \x01(\x0b\x32\x11.psc.v1.TableSeedH\x00\x12+\n\x0cmasked_table\x18/ \x01(\x0b\x32\x13.psc.v1.MaskedTableH\x00\x12-\n\rreceiver_mask\x18\x30 \x01(\x0b\x32\x14.psc.v1.ReceiverMaskH\x00\x12+\n\x0cmask_opening\x18\x31 \x01(\x0b\x32\x13.psc.v1.MaskOpeningH\x00\x42\x06\n\x04\x62ody\"!\n\x0c\x43onfirmation\x12\x11\n\tsignature\x18\x01 \x01(\x0c\"=\n\x10ReceiptSignature\x12\x16\n\x0ereceipt_digest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1e\n\x0c\x42lindedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\" \n\x0e\x45valuatedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\"\x1a\n\nSenderTags\x12\x0c\n\x04tags\x18\x01 \x01(\x0c\"\x1d\n\nRowEntries\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x0c\"4\n\x10MatchedPositions\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\x0e\n\x06\x62itmap\x18\x02 \x01(\x0c\"\x1d\n\x0bMaskedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\"\x1c\n\x0cReturnedTags\x12\x0c\n\x04tags\x18\x01 \x01(\x0c\".\n\x0b\x43ommonCount\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\x1b\n\x0bVoleChoices\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1d\n\rVoleExtension\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x19\n\tVoleTrees\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1d\n\rVoleChallenge\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1a\n\nVoleAnswer\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1e\n\x0eMaskCommitment\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x19\n\tTableSeed\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1b\n\x0bMaskedTable\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1c\n\x0cReceiverMask\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1b\n\x0bMaskOpening\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,25 +32,45 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'psc.v1.messages_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SESSIONMESSAGE']._serialized_start=34
-  _globals['_SESSIONMESSAGE']._serialized_end=535
-  _globals['_CONFIRMATION']._serialized_start=537
-  _globals['_CONFIRMATION']._serialized_end=570
-  _globals['_RECEIPTSIGNATURE']._serialized_start=572
-  _globals['_RECEIPTSIGNATURE']._serialized_end=633
-  _globals['_BLINDEDITEMS']._serialized_start=635
-  _globals['_BLINDEDITEMS']._serialized_end=665
-  _globals['_EVALUATEDITEMS']._serialized_start=667
-  _globals['_EVALUATEDITEMS']._serialized_end=699
-  _globals['_SENDERTAGS']._serialized_start=701
-  _globals['_SENDERTAGS']._serialized_end=727
-  _globals['_ROWENTRIES']._serialized_start=729
-  _globals['_ROWENTRIES']._serialized_end=758
-  _globals['_MATCHEDPOSITIONS']._serialized_start=760
-  _globals['_MATCHEDPOSITIONS']._serialized_end=812
-  _globals['_MASKEDITEMS']._serialized_start=814
-  _globals['_MASKEDITEMS']._serialized_end=843
-  _globals['_RETURNEDTAGS']._serialized_start=845
-  _globals['_RETURNEDTAGS']._serialized_end=873
-  _globals['_COMMONCOUNT']._serialized_start=875
-  _globals['_COMMONCOUNT']._serialized_end=921
+  _globals['_SESSIONMESSAGE']._serialized_end=991
+  _globals['_CONFIRMATION']._serialized_start=993
+  _globals['_CONFIRMATION']._serialized_end=1026
+  _globals['_RECEIPTSIGNATURE']._serialized_start=1028
+  _globals['_RECEIPTSIGNATURE']._serialized_end=1089
+  _globals['_BLINDEDITEMS']._serialized_start=1091
+  _globals['_BLINDEDITEMS']._serialized_end=1121
+  _globals['_EVALUATEDITEMS']._serialized_start=1123
+  _globals['_EVALUATEDITEMS']._serialized_end=1155
+  _globals['_SENDERTAGS']._serialized_start=1157
+  _globals['_SENDERTAGS']._serialized_end=1183
+  _globals['_ROWENTRIES']._serialized_start=1185
+  _globals['_ROWENTRIES']._serialized_end=1214
+  _globals['_MATCHEDPOSITIONS']._serialized_start=1216
+  _globals['_MATCHEDPOSITIONS']._serialized_end=1268
+  _globals['_MASKEDITEMS']._serialized_start=1270
+  _globals['_MASKEDITEMS']._serialized_end=1299
+  _globals['_RETURNEDTAGS']._serialized_start=1301
+  _globals['_RETURNEDTAGS']._serialized_end=1329
+  _globals['_COMMONCOUNT']._serialized_start=1331
+  _globals['_COMMONCOUNT']._serialized_end=1377
+  _globals['_VOLECHOICES']._serialized_start=1379
+  _globals['_VOLECHOICES']._serialized_end=1406
+  _globals['_VOLEEXTENSION']._serialized_start=1408
+  _globals['_VOLEEXTENSION']._serialized_end=1437
+  _globals['_VOLETREES']._serialized_start=1439
+  _globals['_VOLETREES']._serialized_end=1464
+  _globals['_VOLECHALLENGE']._serialized_start=1466
+  _globals['_VOLECHALLENGE']._serialized_end=1495
+  _globals['_VOLEANSWER']._serialized_start=1497
+  _globals['_VOLEANSWER']._serialized_end=1523
+  _globals['_MASKCOMMITMENT']._serialized_start=1525
+  _globals['_MASKCOMMITMENT']._serialized_end=1555
+  _globals['_TABLESEED']._serialized_start=1557
+  _globals['_TABLESEED']._serialized_end=1582
+  _globals['_MASKEDTABLE']._serialized_start=1584
+  _globals['_MASKEDTABLE']._serialized_end=1611
+  _globals['_RECEIVERMASK']._serialized_start=1613
+  _globals['_RECEIVERMASK']._serialized_end=1641
+  _globals['_MASKOPENING']._serialized_start=1643
+  _globals['_MASKOPENING']._serialized_end=1670
 # @@protoc_insertion_point(module_scope)

@@ -155,7 +155,8 @@ fn messages_have_the_lengths_that_the_parameters_imply() {
     let last = [(Step::Mask, 16), (Step::Opening, 48), (Step::Tags, 16 * 33)];
     assert_eq!(steps, [&first, &pieces[..], &last].concat());
     let tag_bytes = |n, m| Parameters::new(n, m, Mode::SemiHonest).unwrap().tag_bytes();
-    let lengths = [(0, 0, 5), (1, 1, 5), (1, 2, 6), (1 << 20, 1 << 20, 10), (1 << 20, (1 << 20) + 1, 11), (1 << 31, 1 << 31, 13)];
+    let lengths =
+        [(0, 0, 5), (1, 1, 5), (1, 2, 6), (1 << 20, 1 << 20, 10), (1 << 20, (1 << 20) + 1, 11), (1 << 31, 1 << 31, 13)];
     for (n, m, length) in lengths {
         assert_eq!(tag_bytes(n, m), length, "{n}, {m}");
     }
@@ -180,7 +181,8 @@ fn altered_tables_and_tags_give_no_false_match() {
                 match outcome {
                     Ok(outcome) => {
                         let held: HashSet<u32> = others.iter().copied().collect();
-                        let wrong = own.iter().zip(&outcome.found).filter(|(item, at)| **at >= 0 && !held.contains(*item));
+                        let wrong =
+                            own.iter().zip(&outcome.found).filter(|(item, at)| **at >= 0 && !held.contains(*item));
                         assert_eq!(wrong.count(), 0);
                         // An altered seed spoils all matches, an altered element those of the bands that have it.
                         let matches = outcome.found.iter().filter(|&&at| at >= 0).count();
@@ -306,7 +308,8 @@ fn arguments_have_the_agreed_counts() {
     let mut rng = Rng::insecure_from_seed(b"counts");
     let parameters = Parameters::new(20, 30, Mode::SemiHonest).unwrap();
     let dealt = || deal(parameters.columns(), &mut Rng::insecure_from_seed(b"d"));
-    let new = |items: &Items, vectors, rng: &mut Rng| Receiver::new(CONTEXT, parameters, items, vectors, None, rng).err();
+    let new =
+        |items: &Items, vectors, rng: &mut Rng| Receiver::new(CONTEXT, parameters, items, vectors, None, rng).err();
     let twenty: Vec<u32> = (0..20).collect();
     let mismatch = |error| matches!(error, Some(Error::CountMismatch { .. }));
     assert!(mismatch(new(&items(&twenty[1..]), dealt().0, &mut rng)));
@@ -348,7 +351,10 @@ fn outputs_agree_on_common_items() {
 /// Both ends must compute the same, on every machine and in every release.
 #[test]
 fn known_answers() {
-    for (mode, expected) in MODES.into_iter().zip(["e9264315262665c7bd18e8446191ad8b82ded82c5e1d45d097f8a053477ebe52", "f60aabb2d42d1ad4b319c1ae1faab840e17de4b4c655ce9e4191b20f940dd6ec"]) {
+    for (mode, expected) in MODES.into_iter().zip([
+        "e9264315262665c7bd18e8446191ad8b82ded82c5e1d45d097f8a053477ebe52",
+        "f60aabb2d42d1ad4b319c1ae1faab840e17de4b4c655ce9e4191b20f940dd6ec",
+    ]) {
         let mut rng = Rng::insecure_from_seed(b"known");
         let numbers: Vec<u32> = (0..100).collect();
         let transcript = std::cell::RefCell::new(blake3::Hasher::new());
