@@ -7,16 +7,14 @@
 //! hash take the session, the number of the pair and the position.
 
 use curve25519_dalek::constants::RISTRETTO_BASEPOINT_COMPRESSED;
-use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
-use rayon::prelude::*;
 use subtle::{Choice, ConditionallySelectable};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::backend::{Backend, Scalars};
-use crate::error::{Error, Reason, Result, check_message};
+use crate::backend::{Backend, BadPoint, Scalars};
+use crate::error::{Error, Result, check_message};
 use crate::group::{self, Encoding, POINT_BYTES, Secret};
 use crate::hash::Expander;
-use crate::parallel;
+use crate::items::Items;
 use crate::rng::Rng;
 use crate::vole::session::Session;
 
@@ -48,15 +46,17 @@ impl Chooser {
         let powers = group::multiply_each(backend, &RISTRETTO_BASEPOINT_COMPRESSED.0.repeat(COUNT), &secrets)?;
         let mut uniform = vec![[0; 64]; COUNT];
         uniform.iter_mut().for_each(|bytes| rng.fill(bytes));
-        let oracle = Oracle::new(session)?;
-        let pairs: Vec<[Encoding; 2]> = parallel::install(|| {
-            let numbered = uniform.par_iter().zip(powers.as_chunks::<POINT_BYTES>().0).enumerate();
-            numbered
-                .map(|(index, (uniform, power))| pair(&oracle, index, choices >> index & 1, uniform, power))
-                .collect::<Vec<_>>()
-        })?
-        .into_iter()
-        .collect::<Result<_>>()?;
+        let mut random = vec![[0; POINT_BYTES]; COUNT];
+        backend.derive(&uniform, None, &mut random);
+        let positions = (0..COUNT).map(|index| 2 * index + (1 - (choices >> index & 1) as usize));
+        let hashed = hash(backend, session, positions.zip(&random))?;
+        let mut chosen = vec![[0; POINT_BYTES]; COUNT];
+        backend.combine(powers.as_chunks().0, &hashed, true, &mut chosen).map_err(refused)?;
+        let mut pairs: Vec<[Encoding; 2]> = chosen.into_iter().zip(random).map(|(c, r)| [c, r]).collect();
+        for (index, [first, second]) in pairs.iter_mut().enumerate() {
+            let swap = Choice::from((choices >> index & 1) as u8);
+            first.iter_mut().zip(second).for_each(|(a, b)| u8::conditional_swap(a, b, swap));
+        }
         let message = pairs.as_flattened().as_flattened().to_vec();
         let sent = session.digest("base-ot-choices", &[&message]);
         Ok((Self { choices, secrets, sent }, message))
@@ -80,18 +80,16 @@ pub type Pairs = Zeroizing<Vec<[u128; 2]>>;
 pub fn offer(backend: &dyn Backend, session: &Session, choices: &[u8], rng: &mut Rng) -> Result<(Vec<u8>, Pairs)> {
     check_message("base choices", choices, CHOICE_BYTES)?;
     let sent = session.digest("base-ot-choices", &[choices]);
-    let oracle = Oracle::new(session)?;
-    let pairs = choices.as_chunks::<POINT_BYTES>().0;
-    let points: Vec<Encoding> = parallel::install(|| {
-        (0..pairs.len()).into_par_iter().map(|index| oracle.sum(pairs, index)).collect::<Vec<_>>()
-    })?
-    .into_iter()
-    .collect::<Result<_>>()?;
+    let elements = choices.as_chunks::<POINT_BYTES>().0;
+    backend.check(elements).map_err(refused)?;
+    // To every element the hash of the other of its pair.
+    let others = (0..elements.len()).map(|number| (number ^ 1, &elements[number ^ 1]));
+    let hashed = hash(backend, session, others)?;
+    let mut points = vec![[0; POINT_BYTES]; elements.len()];
+    backend.combine(elements, &hashed, false, &mut points).map_err(refused)?;
     let secret = rng.scalar();
     let mut offer = [[0; POINT_BYTES]];
-    backend
-        .multiply(&[RISTRETTO_BASEPOINT_COMPRESSED.0], Scalars::One(&secret), &mut offer)
-        .map_err(|(index, reason)| Error::InvalidElement { index, reason })?;
+    backend.multiply(&[RISTRETTO_BASEPOINT_COMPRESSED.0], Scalars::One(&secret), &mut offer).map_err(refused)?;
     let shared = Zeroizing::new(group::multiply(backend, points.as_flattened(), &secret)?);
     let keys = shared.as_chunks::<POINT_BYTES>().0.as_chunks::<2>().0.iter().enumerate().map(|(index, points)| {
         [0, 1].map(|position| key(session, &sent, &offer[0], index, position, &points[usize::from(position)]))
@@ -99,49 +97,30 @@ pub fn offer(backend: &dyn Backend, session: &Session, choices: &[u8], rng: &mut
     Ok((offer[0].to_vec(), Zeroizing::new(keys.collect())))
 }
 
-/// The random oracle to the group.
-struct Oracle(Expander);
-
-impl Oracle {
-    fn new(session: &Session) -> Result<Self> {
-        let tag = [b"PSC-V1-vole-base-ot-".as_slice(), &session.digest("base-ot-oracle", &[])].concat();
-        Ok(Self(Expander::new(&tag)?))
-    }
-
-    /// What element `position` of pair `index` hashes to.
-    fn hash(&self, index: usize, position: u8, element: &Encoding) -> Result<RistrettoPoint> {
-        let mut message = [0; 2 + POINT_BYTES];
-        message[0] = index as u8;
-        message[1] = position;
-        message[2..].copy_from_slice(element);
-        let uniform = self.0.expand(&message, 64)?;
-        Ok(RistrettoPoint::from_uniform_bytes(uniform.first_chunk().expect("64 bytes")))
-    }
-
-    /// Decode an element of the pairs, and add the hash of the other of its pair.
-    fn sum(&self, elements: &[Encoding], number: usize) -> Result<Encoding> {
-        let other = number ^ 1;
-        let refused = |reason| Error::InvalidElement { index: number, reason };
-        let own = elements[number];
-        if own == [0; POINT_BYTES] {
-            return Err(refused(Reason::Identity));
-        }
-        let own = CompressedRistretto(own).decompress().ok_or(refused(Reason::NotCanonical))?;
-        Ok((own + self.hash(number / 2, (other % 2) as u8, &elements[other])?).compress().0)
-    }
+fn refused((index, reason): BadPoint) -> Error {
+    Error::InvalidElement { index, reason }
 }
 
-/// The chooser's pair for a choice, from 64 uniform bytes and the power of its secret.
-fn pair(oracle: &Oracle, index: usize, choice: u128, uniform: &[u8; 64], power: &Encoding) -> Result<[Encoding; 2]> {
-    let random = RistrettoPoint::from_uniform_bytes(uniform).compress().0;
-    let hashed = oracle.hash(index, 1 - choice as u8, &random)?;
-    let power = CompressedRistretto(*power).decompress().expect("an encoding of our own");
-    let chosen = (power - hashed).compress().0;
-    let choice = Choice::from(choice as u8);
-    let mut pair = [chosen, random];
-    let [first, second] = &mut pair;
-    first.iter_mut().zip(second).for_each(|(a, b)| u8::conditional_swap(a, b, choice));
-    Ok(pair)
+/// The random oracle to the group: what elements at given positions hash to. Positions count through all pairs.
+fn hash<'a>(
+    backend: &dyn Backend,
+    session: &Session,
+    elements: impl Iterator<Item = (usize, &'a Encoding)>,
+) -> Result<Vec<Encoding>> {
+    let tag = [b"PSC-V1-vole-base-ot-".as_slice(), &session.digest("base-ot-oracle", &[])].concat();
+    let messages: Vec<[u8; 2 + POINT_BYTES]> = elements
+        .map(|(position, element)| {
+            let mut message = [0; 2 + POINT_BYTES];
+            message[..2].copy_from_slice(&(position as u16).to_le_bytes());
+            message[2..].copy_from_slice(element);
+            message
+        })
+        .collect();
+    let items = Items::from_slices(messages.iter().map(<[u8; _]>::as_slice))?;
+    let uniform = Expander::new(&tag)?.expand_items(backend, &items, 0, items.len());
+    let mut hashed = vec![[0; POINT_BYTES]; messages.len()];
+    backend.derive(&uniform, None, &mut hashed);
+    Ok(hashed)
 }
 
 fn key(session: &Session, choices: &[u8; 32], offer: &[u8], index: usize, position: u8, point: &Encoding) -> u128 {
@@ -152,6 +131,7 @@ fn key(session: &Session, choices: &[u8; 32], offer: &[u8], index: usize, positi
 mod tests {
     use super::*;
     use crate::backend::Kind;
+    use crate::error::Reason;
     use crate::vole::layout::{Mode, Parameters};
 
     fn session(name: &[u8; 16]) -> Session {

@@ -102,7 +102,9 @@ impl Code {
         match self.simd {
             #[cfg(target_arch = "x86_64")]
             Simd::Avx512 => wide::expand(&self.expander, noise, first, count, add),
-            _ => portable::expand(&self.expander, noise, first, count, add),
+            #[cfg(target_arch = "x86_64")]
+            Simd::Pclmul => narrow::expand(&self.expander, noise, first, count, add),
+            _ => portable::expand(&self.expander, noise, first, count, |_| (), add),
         }
     }
 

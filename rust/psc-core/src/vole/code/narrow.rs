@@ -1,10 +1,12 @@
-//! The portable convolution with the 128-bit carry-less multiplier, and with 256-bit vectors where the compiler sees fit.
+//! The portable code with the 128-bit carry-less multiplier and prefetching, and with 256-bit vectors where the compiler
+//! sees fit.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
 
 use super::portable::{self, Element};
 use super::{ConvolutionBits, MIXER, Pair};
+use crate::prg::Cipher;
 
 /// What the multiplier can multiply by [`MIXER`].
 pub trait Narrow: Element {
@@ -35,6 +37,18 @@ pub(super) fn convolve<T: Narrow>(bits: &ConvolutionBits, noise: &mut [T]) {
 #[target_feature(enable = "avx2,pclmulqdq")]
 fn convolve_inside<T: Narrow>(bits: &ConvolutionBits, noise: &mut [T]) {
     portable::convolve(bits, noise, |element| element.each(|component| mix(component)));
+}
+
+/// See [`portable::expand`]. Called only where [`crate::simd::Simd::require`] found the instructions.
+pub(super) fn expand<T: Element>(cipher: &Cipher, noise: &[T], first: usize, count: usize, add: impl FnMut(usize, T)) {
+    // SAFETY: the caller asked for this instruction set, whose presence `Simd::require` asserted.
+    unsafe { expand_inside(cipher, noise, first, count, add) }
+}
+
+#[target_feature(enable = "avx2,pclmulqdq")]
+fn expand_inside<T: Element>(cipher: &Cipher, noise: &[T], first: usize, count: usize, add: impl FnMut(usize, T)) {
+    let touch = |element: &T| _mm_prefetch::<_MM_HINT_T0>((&raw const *element).cast());
+    portable::expand(cipher, noise, first, count, touch, add);
 }
 
 /// The product with [`MIXER`], which has 32 coefficients, so that the part to be reduced has fewer than 64.

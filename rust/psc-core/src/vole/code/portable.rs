@@ -140,27 +140,40 @@ pub(super) fn near<T: Element>(
     })
 }
 
-/// Give the outputs `first..first + count`, numbered from 0, to `add`.
+/// Give the outputs `first..first + count`, numbered from 0, to `add`. Every position is given to `touch` some time before
+/// it is added, so that it can be asked for from the memory.
+#[inline(always)]
 pub(super) fn expand<T: Element>(
     cipher: &Cipher,
     noise: &[T],
     first: usize,
     count: usize,
+    touch: impl Fn(&T),
     mut add: impl FnMut(usize, T),
 ) {
     let mut words = [0; 4 * BATCH];
-    for start in (0..count).step_by(BATCH) {
-        cipher.stream(4 * (first + start) as u64, &mut words);
-        for (index, row) in (start..count).zip(words.as_chunks().0) {
-            let sources = sources(row, noise.len());
-            add(index, sources.into_iter().fold(T::default(), |sum, source| sum.plus(noise[source])));
+    let mut drawn = [[[0; WEIGHT]; BATCH]; 2];
+    let batches = count.div_ceil(BATCH);
+    for batch in 0..=batches {
+        if batch < batches {
+            cipher.stream(4 * (first + batch * BATCH) as u64, &mut words);
+            for (row, sources) in words.as_chunks().0.iter().zip(&mut drawn[batch % 2]) {
+                *sources = self::sources(row, noise.len());
+                sources.iter().for_each(|source| touch(&noise[*source]));
+            }
+        }
+        if batch > 0 {
+            let start = (batch - 1) * BATCH;
+            for (index, sources) in (start..count).zip(&drawn[(batch - 1) % 2]) {
+                add(index, sources.iter().fold(T::default(), |sum, source| sum.plus(noise[*source])));
+            }
         }
     }
 }
 
 /// Where an output's seven terms stand among `half` positions: from eight words of 64 bits, of which the low 52 bits of
 /// seven are fractions of the range that they fall into.
-pub(super) fn sources(row: &[u128; 4], half: usize) -> [usize; WEIGHT] {
+fn sources(row: &[u128; 4], half: usize) -> [usize; WEIGHT] {
     let part = half / REGULAR;
     core::array::from_fn(|term| {
         let fraction = (row[term / 2] >> (64 * (term % 2))) as u64 & ((1 << 52) - 1);
