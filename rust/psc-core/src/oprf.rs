@@ -13,6 +13,7 @@ use crate::group::{self, POINT_BYTES, Secret};
 use crate::hash::Expander;
 use crate::items::Items;
 use crate::parallel::{self, CHUNK_ITEMS};
+use crate::wide_hash::Block;
 
 /// Bytes of an output.
 pub const OUTPUT_BYTES: usize = 64;
@@ -42,10 +43,12 @@ impl OprfOutputs {
     }
 
     /// Outputs in another order: output `i` goes to `positions[i]`, each of which comes once. Panics otherwise.
-    pub(crate) fn scatter(outputs: &[u8], positions: impl ExactSizeIterator<Item = u32>) -> Self {
+    pub(crate) fn scatter(outputs: &[Block], positions: impl ExactSizeIterator<Item = u32>) -> Self {
         let mut all = Self(crate::memory::zeros(positions.len() * OUTPUT_BYTES));
-        for (output, position) in outputs.chunks_exact(OUTPUT_BYTES).zip(positions) {
-            all.0[position as usize * OUTPUT_BYTES..][..OUTPUT_BYTES].copy_from_slice(output);
+        let places = all.0.as_chunks_mut::<OUTPUT_BYTES>().0;
+        for (output, position) in outputs.iter().zip(positions) {
+            let place = places[position as usize].as_chunks_mut::<4>().0;
+            place.iter_mut().zip(output).for_each(|(to, word)| *to = word.to_le_bytes());
         }
         all
     }

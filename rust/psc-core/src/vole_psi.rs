@@ -44,7 +44,7 @@ use crate::gf128::{self, ELEMENT_BYTES};
 use crate::items::{ITEMS_MAX, Items};
 use crate::memory;
 use crate::okvs::{self, Row, Rows, Shape};
-use crate::oprf::{OUTPUT_BYTES, OprfOutputs};
+use crate::oprf::OprfOutputs;
 use crate::parallel;
 use crate::rng::Rng;
 use crate::simd::Simd;
@@ -54,6 +54,8 @@ use crate::vole::sender::Shares;
 use crate::wide_hash::{Block, Key};
 
 mod matching;
+
+use matching::Tag;
 
 /// Bytes of the receiver's seed.
 pub const SEED_BYTES: usize = 32;
@@ -240,6 +242,9 @@ impl Sender {
 
     /// Take the receiver's seed and hash the items (distinct, as many as agreed).
     pub fn hash(&mut self, seed: &[u8], items: &Items) -> Result<()> {
+        if self.hashed.is_some() {
+            return Err(Error::OutOfOrder { what: "second seed" });
+        }
         check_message("seed", seed, SEED_BYTES)?;
         check_count("items", items.len(), self.parameters.sender_size)?;
         let keys = self.parameters.keys(&self.context, seed.first_chunk().expect("the length was checked"));
@@ -332,7 +337,7 @@ pub struct Evaluated {
     mask: u128,
     outputs: Key,
     /// The tags in order of the items' columns, once they are computed.
-    cached: OnceLock<Zeroizing<Vec<u8>>>,
+    cached: OnceLock<Vec<Tag>>,
 }
 
 impl Evaluated {
@@ -366,17 +371,15 @@ impl Evaluated {
     }
 
     /// The tags in order of the items' columns.
-    fn tags(&self) -> Result<&[u8]> {
+    fn tags(&self) -> Result<&[Tag]> {
         if let Some(tags) = self.cached.get() {
             return Ok(tags);
         }
         let length = self.parameters.tag_bytes();
-        let mut tags = Zeroizing::new(memory::zeros(self.rows.len() * length));
+        let mut tags = memory::zeros(self.rows.len());
         parallel::install(|| {
-            tags.par_chunks_mut(CHUNK_ITEMS * length).enumerate().for_each(|(chunk, tags)| {
-                self.hash_into(chunk * CHUNK_ITEMS, |at, block| {
-                    tags[at * length..][..length].copy_from_slice(&tag(block)[..length]);
-                });
+            tags.par_chunks_mut(CHUNK_ITEMS).enumerate().for_each(|(chunk, tags)| {
+                self.hash_into(chunk * CHUNK_ITEMS, |at, block| tags[at] = tag(block, length));
             });
         })?;
         Ok(self.cached.get_or_init(|| tags))
@@ -385,13 +388,10 @@ impl Evaluated {
     /// All 64 bytes of the items' outputs, in order of the items: as the outputs of [`crate::oprf`], whose first 32 bytes
     /// give tags and whose others give keys. Their first bytes are what [`Evaluated::sorted_tags`] gives.
     pub fn outputs(&self) -> Result<OprfOutputs> {
-        let mut sorted = Zeroizing::new(memory::zeros::<u8>(self.rows.len() * OUTPUT_BYTES));
+        let mut sorted: Zeroizing<Vec<Block>> = Zeroizing::new(memory::zeros(self.rows.len()));
         parallel::install(|| {
-            sorted.par_chunks_mut(CHUNK_ITEMS * OUTPUT_BYTES).enumerate().for_each(|(chunk, outputs)| {
-                let outputs = outputs.as_chunks_mut::<OUTPUT_BYTES>().0;
-                self.hash_into(chunk * CHUNK_ITEMS, |at, block| {
-                    outputs[at].as_chunks_mut::<4>().0.iter_mut().zip(block).for_each(|(to, w)| *to = w.to_le_bytes());
-                });
+            sorted.par_chunks_mut(CHUNK_ITEMS).enumerate().for_each(|(chunk, outputs)| {
+                self.hash_into(chunk * CHUNK_ITEMS, |at, block| outputs[at] = *block);
             });
         })?;
         Ok(OprfOutputs::scatter(&sorted, self.rows.positions(0, self.rows.len())))
@@ -400,14 +400,8 @@ impl Evaluated {
     /// The sender's message: its tags, sorted as byte strings; and for each the position of its item.
     pub fn sorted_tags(&self) -> Result<(Vec<u8>, Vec<u32>)> {
         let tags = self.tags()?;
-        let order = matching::sort(tags, self.parameters.tag_bytes());
-        let length = self.parameters.tag_bytes();
-        let mut sorted = memory::zeros(tags.len());
-        parallel::install(|| {
-            sorted.par_chunks_exact_mut(length).with_min_len(CHUNK_ITEMS).zip(&order).for_each(|(to, &at)| {
-                to.copy_from_slice(&tags[at as usize * length..][..length]);
-            });
-        })?;
+        let order = matching::sort(tags);
+        let sorted = matching::write(tags, &order, self.parameters.tag_bytes());
         let positions: Vec<u32> = self.rows.positions(0, self.rows.len()).collect();
         Ok((sorted, order.into_iter().map(|at| positions[at as usize]).collect()))
     }
@@ -422,7 +416,7 @@ impl Evaluated {
         let tags = self.tags()?;
         let mut found = memory::zeros(self.rows.len());
         parallel::install(|| {
-            let chunks = found.par_chunks_mut(CHUNK_ITEMS).zip(tags.par_chunks(CHUNK_ITEMS * length));
+            let chunks = found.par_chunks_mut(CHUNK_ITEMS).zip(tags.par_chunks(CHUNK_ITEMS));
             chunks.for_each(|(found, tags)| index.find(tags, found));
         })?;
         let mut by_item = memory::zeros(self.rows.len());
@@ -443,10 +437,10 @@ fn message(value: u128, row: &Row) -> Block {
     block
 }
 
-/// The first 16 bytes of an output.
-fn tag(block: &Block) -> [u8; ELEMENT_BYTES] {
-    let word = |at: usize| u128::from(block[at]) << (32 * at);
-    (word(0) | word(1) | word(2) | word(3)).to_le_bytes()
+/// The first `length` bytes of an output, 1 to 16.
+fn tag(block: &Block, length: usize) -> Tag {
+    let word = |at: usize| u128::from(block[at].swap_bytes()) << (96 - 32 * at);
+    (word(0) | word(1) | word(2) | word(3)) & (u128::MAX << (8 * (ELEMENT_BYTES - length)))
 }
 
 #[cfg(test)]

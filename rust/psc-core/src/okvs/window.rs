@@ -67,7 +67,7 @@ impl Window {
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn slide(&mut self, table: &[u128], base: Option<usize>, group: usize) -> usize {
         let (new, kept) = match base {
             Some(base) if (base + STEP..base + GROUPS).contains(&group) => {
@@ -76,9 +76,14 @@ impl Window {
             }
             _ => (group, 0),
         };
-        for (index, sums) in self.sums.iter_mut().enumerate().skip(kept) {
-            let first = (new + index) * GROUP;
-            *sums = sums_of(core::array::from_fn(|column| table.get(first + column).copied().unwrap_or(0)));
+        let first = (new + kept) * GROUP;
+        let (groups, rest) = table[first.min(table.len())..].as_chunks::<GROUP>();
+        let (filled, beyond) = self.sums[kept..].split_at_mut(groups.len().min(GROUPS - kept));
+        filled.iter_mut().zip(groups).for_each(|(sums, group)| *sums = sums_of(*group));
+        beyond.fill([0; 1 << GROUP]);
+        if let Some(last) = beyond.first_mut() {
+            // The table's end inside a group: nothing comes after it.
+            *last = sums_of(core::array::from_fn(|column| rest.get(column).copied().unwrap_or(0)));
         }
         self.base = Some(new);
         group - new

@@ -289,6 +289,7 @@ fn steps_have_one_order() {
         sender.absorb(&vec![0; parameters.columns() * 16]).unwrap();
         if mode == Mode::Malicious {
             sender.hash(&[0; SEED_BYTES], &items(&numbers)).unwrap();
+            assert!(out_of_order(sender.hash(&[1; SEED_BYTES], &items(&numbers)).err()), "a second seed");
             sender.open(&[0; MASK_BYTES]).unwrap();
             assert!(out_of_order(sender.open(&[0; MASK_BYTES]).err()), "twice");
         } else {
