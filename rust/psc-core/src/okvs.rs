@@ -7,7 +7,8 @@
 //!
 //! *Failure.* Encoding fails when the rows are linearly dependent. That depends on the keys, so the caller ends the run
 //! and never tries again with other randomness: a retry that the peer sees would tell it about the keys. The parameters
-//! keep it below 2^-50 at 2^20 keys: `examples/okvs_failure.rs` measures the law that this is taken from.
+//! keep it at 2^-53 for 2^20 keys; it grows with their number, so that 2^-40 holds for all stores of a run up to 2^33 keys
+//! together. `examples/okvs_failure.rs` measures the law that this is taken from, and fails when it does not hold.
 //!
 //! *Free columns*, those where no row leads, are zero. The table must therefore only leave under a uniform mask (in
 //! vole-psi `A = P + A'`, where `A'` is pseudorandom to who gets `A`); by itself it would show which columns are free.
