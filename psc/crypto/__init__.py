@@ -5,6 +5,8 @@ them), and gives the same bytes on every backend (``PSC_BACKEND`` forces one). S
 types (``Scalar``, ``Rng``, ``OprfOutputs``, ``Items``) that show no content, cannot be pickled, and are zeroised when
 they go.
 
+Silent VOLE and vole-psi are in ``psc.crypto.vole``.
+
 Errors: a bad element of the peer is ``InvalidElementError`` with its position; a row that does not open is
 ``DecryptionError``; wrong arguments are ``UsageError``.
 """

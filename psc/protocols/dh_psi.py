@@ -258,17 +258,17 @@ def receiver(items: Items, params: Params, rng: Rng) -> Script[Intersection]:
         outputs.append((yield from _collect(padded, part, params, inverse)))
     output = yield from compute(OprfOutputs.concat, outputs)
 
-    tags = yield from _recv_bytes(SenderTags, "tags", params.sender_size, params.tag_bytes)
+    tags = yield from recv_bytes(SenderTags, "tags", params.sender_size, params.tag_bytes)
     positions = (yield from compute(_positions, output, tags, params.tag_bytes))[: len(items)]
     matched = np.flatnonzero(positions >= 0).astype(np.uint32)
     require(len(np.unique(positions[matched])) == len(matched), "two of our items match one tag")
     rows = None
     if params.rows is not None:
-        entries = yield from _recv_bytes(RowEntries, "entries", params.entries, params.entry_bytes)
-        rows = yield from compute(_open, output, matched, entries, params, params.rows)
+        entries = yield from recv_bytes(RowEntries, "entries", params.entries, params.entry_bytes)
+        rows = yield from compute(open_entries, output, matched, entries, params, params.rows)
         require(len(np.unique(rows.items)) == len(matched), "a matched item has no row")
     if params.reveal_to_sender:
-        yield from _send_positions(positions[matched], params)
+        yield from send_positions(positions[matched], params)
     return Intersection(matched, rows)
 
 
@@ -311,10 +311,10 @@ def sender(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> S
     if params.rows is not None:
         if rows is None:
             raise EncodingError("session.rows-missing")
-        entries = yield from compute(_seal, output, rows, params, params.rows, rng)
+        entries = yield from compute(seal_entries, output, rows, params, params.rows, rng)
         for start, stop in chunks(params.entries, CHUNK_BYTES // params.entry_bytes):
             yield from send(RowEntries(entries[start * params.entry_bytes : stop * params.entry_bytes]))
-    matched = (yield from _recv_positions(order, len(items), params)) if params.reveal_to_sender else None
+    matched = (yield from recv_positions(order, len(items), params)) if params.reveal_to_sender else None
     return SenderOutput(matched)
 
 
@@ -336,12 +336,14 @@ def _positions(output: OprfOutputs, tags: bytes, length: int) -> NDArray[np.int6
     return find_tags(output.tags(length), tags, length)
 
 
-def _open(output: OprfOutputs, matched: NDArray[np.uint32], entries: bytes, params: Params, shape: RowShape) -> OpenedRows:
+def open_entries(output: OprfOutputs, matched: NDArray[np.uint32], entries: bytes, params: Params, shape: RowShape) -> OpenedRows:
+    """Open the rows of the receiver's matched items."""
     found = open_rows(output, matched, entries, shape.width_bytes, params.row_tag_bytes, shape.rows_per_key, params.context)
     return OpenedRows(*found)
 
 
-def _seal(output: OprfOutputs, rows: SenderRows, params: Params, shape: RowShape, rng: Rng) -> bytes:
+def seal_entries(output: OprfOutputs, rows: SenderRows, params: Params, shape: RowShape, rng: Rng) -> bytes:
+    """Seal the sender's rows under the outputs of their items, padded and sorted."""
     return seal_rows(
         output,
         rows.items,
@@ -364,7 +366,8 @@ def _padded_tags(output: OprfOutputs, params: Params, rng: Rng) -> tuple[bytes, 
     return sort_tags(output.tags(params.tag_bytes) + dummies, params.tag_bytes)
 
 
-def _recv_bytes(kind: type[SenderTags] | type[RowEntries], field: str, count: int, width: int) -> Script[bytes]:
+def recv_bytes(kind: type[SenderTags] | type[RowEntries], field: str, count: int, width: int) -> Script[bytes]:
+    """Receive the chunks of ``count`` entries of ``width`` bytes."""
     parts = []
     for start, stop in chunks(count, CHUNK_BYTES // width):
         part: bytes = getattr((yield from recv(kind)), field)
@@ -373,7 +376,8 @@ def _recv_bytes(kind: type[SenderTags] | type[RowEntries], field: str, count: in
     return b"".join(parts)
 
 
-def _send_positions(positions: NDArray[np.int64], params: Params) -> Script[None]:
+def send_positions(positions: NDArray[np.int64], params: Params) -> Script[None]:
+    """Send the bitmap over the sender's tags, or that it is withheld."""
     if len(positions) < params.minimum_result:
         yield from send(MatchedPositions(released=False, bitmap=b""))
         return
@@ -384,7 +388,8 @@ def _send_positions(positions: NDArray[np.int64], params: Params) -> Script[None
         yield from send(MatchedPositions(released=True, bitmap=bitmap[start:stop]))
 
 
-def _recv_positions(order: NDArray[np.uint32], count: int, params: Params) -> Script[NDArray[np.uint32] | None]:
+def recv_positions(order: NDArray[np.uint32], count: int, params: Params) -> Script[NDArray[np.uint32] | None]:
+    """Receive the bitmap; return the sender's matched items, or ``None`` when it is withheld."""
     parts: list[bytes] = []
     for start, stop in chunks((params.sender_size + 7) // 8, CHUNK_BYTES):
         message = yield from recv(MatchedPositions)

@@ -17,7 +17,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from psc._proto.psc.v1 import messages_pb2 as wire
 from psc.crypto import PointBatch
 from psc.errors import LocalProtocolError, MalformedMessageError
-from psc.protocols import cells, dh_psi, dh_psi_count, dh_sum, masked_sums, owner_sum
+from psc.protocols import cells, dh_psi, dh_psi_count, dh_sum, masked_sums, owner_sum, vole_psi
 from psc.protocols.base import Message
 
 __all__ = ["Confirmation", "ReceiptSignature", "decode", "encode"]
@@ -56,6 +56,16 @@ _KINDS: dict[str, type[Message]] = {
     "cell_counts": cells.CellCounts,
     "released_sums": dh_sum.ReleasedSums,
     "released_table": owner_sum.ReleasedTable,
+    "vole_choices": vole_psi.VoleChoices,
+    "vole_extension": vole_psi.VoleExtension,
+    "vole_trees": vole_psi.VoleTrees,
+    "vole_challenge": vole_psi.VoleChallenge,
+    "vole_answer": vole_psi.VoleAnswer,
+    "mask_commitment": vole_psi.MaskCommitment,
+    "table_seed": vole_psi.TableSeed,
+    "masked_table": vole_psi.MaskedTable,
+    "receiver_mask": vole_psi.ReceiverMask,
+    "mask_opening": vole_psi.MaskOpening,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 

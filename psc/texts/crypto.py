@@ -158,4 +158,40 @@ TEXTS: dict[str, Text] = {
         fix_en="Unset PSC_THREADS, or set it to a number from 1 to 1024.",
         fix_zh="请取消设置 PSC_THREADS，或设为 1 至 1024 之间的数。",
     ),
+    "crypto.message-length": Text(
+        en="The partner's message ({what}) has {length_bytes} bytes instead of {expected_bytes}.",
+        zh="对方的消息（{what}）长度为 {length_bytes} 字节，应为 {expected_bytes} 字节。",
+        fix_en="Nothing was released. Ask the partner which version of psc it runs.",
+        fix_zh="未输出任何结果。请询问对方使用的 psc 版本。",
+    ),
+    "crypto.not-sorted": Text(
+        en="The partner's message is not sorted ({what}, position {index}).",
+        zh="对方的消息未按序排列（{what}，位置 {index}）。",
+        fix_en=_PEER_EN,
+        fix_zh=_PEER_ZH,
+    ),
+    "crypto.keys-not-encoded": Text(
+        en="The keys could not be encoded: an event with a probability below 2^-50. Nothing was sent that depends on them.",
+        zh="键无法编码（概率低于 2^-50 的事件）。尚未发送任何与键有关的内容。",
+        fix_en="Start a new run; it is charged as one. If this happens twice, report it: it would be a bug.",
+        fix_zh="请重新发起一次运行（按一次计费）。若再次出现，请报告：这可能是缺陷。",
+    ),
+    "crypto.equal-keys": Text(
+        en="Two keys are equal where distinct ones are needed.",
+        zh="存在两个相同的键，而此处要求互不相同。",
+        fix_en=_BUG_EN,
+        fix_zh=_BUG_ZH,
+    ),
+    "crypto.inconsistent": Text(
+        en="The partner's messages fail a consistency check ({what}): it deviates from the protocol, or they were altered.",
+        zh="对方的消息未通过一致性检查（{what}）：对方未按约定的步骤执行，或消息被篡改。",
+        fix_en="Nothing was released. Do not repeat the run before the partner has explained it.",
+        fix_zh="未输出任何结果。在对方作出解释之前请勿重试。",
+    ),
+    "crypto.out-of-order": Text(
+        en="A step of the protocol does not come next: {what}.",
+        zh="步骤次序有误：{what}。",
+        fix_en=_BUG_EN,
+        fix_zh=_BUG_ZH,
+    ),
 }

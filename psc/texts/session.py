@@ -63,6 +63,12 @@ TEXTS: dict[str, Text] = {
         "This is a bug in psc; please report it.",
         "这是 psc 的缺陷，请报告。",
     ),
+    "session.malicious-match-one-sided": Text(
+        "Security against a partner that deviates holds only for a match without released columns, with output to one party.",
+        "针对恶意对方的安全性，仅适用于不提供列、且结果只给一方的匹配。",
+        "Ask for semi-honest security, or leave out the columns and the output to both.",
+        "请改用半诚实安全，或去掉列与双方输出。",
+    ),
     "session.deadlock": Text(
         "Both scripts wait for each other.",
         "双方脚本互相等待。",

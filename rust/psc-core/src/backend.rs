@@ -64,6 +64,16 @@ pub trait Backend: Send + Sync {
         out: &mut [Encoding],
     ) -> core::result::Result<(), BadPoint>;
 
+    /// Decode both points of every pair, add the second to the first or subtract it, and write the encoding. A bad point is
+    /// named by the position of its pair.
+    fn combine(
+        &self,
+        left: &[Encoding],
+        right: &[Encoding],
+        subtract: bool,
+        out: &mut [Encoding],
+    ) -> core::result::Result<(), BadPoint>;
+
     /// Refuse the first point that is the identity or not canonically encoded.
     fn check(&self, points: &[Encoding]) -> core::result::Result<(), BadPoint>;
 

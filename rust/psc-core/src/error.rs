@@ -54,6 +54,12 @@ pub enum Error {
         /// Position among the sealed rows, from 0.
         index: usize,
     },
+    /// Keys whose rows depend on each other: the store cannot be made, and the run must end.
+    #[error("the keys cannot be encoded")]
+    EncodingFailed,
+    /// Keys that must be distinct are not.
+    #[error("two keys are equal")]
+    DuplicateKeys,
     /// The operating system's random generator failed.
     #[error("the operating system gave no random bytes")]
     Randomness,
@@ -112,6 +118,36 @@ pub enum Error {
     RowCounters {
         /// Position of a row with a wrong counter, from 0.
         row: usize,
+    },
+    /// A message of another party whose length is not the one that both sides derive.
+    #[error("{what} has {length} bytes instead of {expected}")]
+    MessageLength {
+        /// Which message.
+        what: &'static str,
+        /// Its length in bytes.
+        length: usize,
+        /// The length that the parameters imply.
+        expected: usize,
+    },
+    /// Entries of another party's message that are not in the one order that they may have.
+    #[error("{what} are not sorted at position {index}")]
+    NotSorted {
+        /// Which entries.
+        what: &'static str,
+        /// Position of the first that is smaller than the one before it, from 0.
+        index: usize,
+    },
+    /// A consistency check that another party's messages failed: it deviates, or the messages were altered.
+    #[error("{what}: the consistency check failed")]
+    Inconsistent {
+        /// Which check.
+        what: &'static str,
+    },
+    /// A step of a protocol's state that does not come next: a caller's mistake.
+    #[error("{what} does not come next")]
+    OutOfOrder {
+        /// Which step.
+        what: &'static str,
     },
     /// A result that does not fit into memory.
     #[error("a result of {length} bytes does not fit into memory")]
@@ -202,6 +238,8 @@ impl Error {
             Self::ScalarEncoding,
             Self::ItemTooLong { index: 1, length: 70_000, limit: 65_535 },
             Self::RowDoesNotOpen { index: 2 },
+            Self::EncodingFailed,
+            Self::DuplicateKeys,
             Self::Randomness,
             Self::NotMultiple { what: "points", length: 33, unit: 32 },
             Self::CountMismatch { what: "points", count: 1, expected: 2 },
@@ -219,6 +257,10 @@ impl Error {
             Self::UsedUp { what: "keys" },
             Self::UnknownBackend { name: "abacus".into() },
             Self::Threads { value: "many".into() },
+            Self::MessageLength { what: "base point", length: 31, expected: 32 },
+            Self::NotSorted { what: "tags", index: 9 },
+            Self::Inconsistent { what: "extension" },
+            Self::OutOfOrder { what: "answer" },
         ]
     }
 }
@@ -249,6 +291,14 @@ pub(crate) fn check_count(what: &'static str, count: usize, expected: usize) -> 
     if count == expected { Ok(()) } else { Err(Error::CountMismatch { what, count, expected }) }
 }
 
+/// Refuse another party's message of another length than both sides derive.
+pub(crate) fn check_message(what: &'static str, message: &[u8], expected: usize) -> Result<()> {
+    if message.len() == expected {
+        return Ok(());
+    }
+    Err(Error::MessageLength { what, length: message.len(), expected })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,26 +311,32 @@ mod tests {
             Error::ScalarEncoding => 1,
             Error::ItemTooLong { .. } => 2,
             Error::RowDoesNotOpen { .. } => 3,
-            Error::Randomness => 4,
-            Error::NotMultiple { .. } => 5,
-            Error::CountMismatch { .. } => 6,
-            Error::OutOfRange { .. } => 7,
-            Error::NoSuchPosition { .. } => 8,
-            Error::BadOffsets { .. } => 9,
-            Error::RowCounters { .. } => 10,
-            Error::OutOfMemory { .. } => 11,
-            Error::NoiseScale { .. } => 12,
-            Error::PolynomialLength { .. } => 13,
-            Error::Residue { .. } => 14,
-            Error::CiphertextCount { .. } => 15,
-            Error::SumTooLarge { .. } => 16,
-            Error::TooManyReleases { .. } => 17,
-            Error::UsedUp { .. } => 18,
-            Error::UnknownBackend { .. } => 19,
-            Error::Threads { .. } => 20,
+            Error::EncodingFailed => 4,
+            Error::DuplicateKeys => 5,
+            Error::Randomness => 6,
+            Error::NotMultiple { .. } => 7,
+            Error::CountMismatch { .. } => 8,
+            Error::OutOfRange { .. } => 9,
+            Error::NoSuchPosition { .. } => 10,
+            Error::BadOffsets { .. } => 11,
+            Error::RowCounters { .. } => 12,
+            Error::OutOfMemory { .. } => 13,
+            Error::NoiseScale { .. } => 14,
+            Error::PolynomialLength { .. } => 15,
+            Error::Residue { .. } => 16,
+            Error::CiphertextCount { .. } => 17,
+            Error::SumTooLarge { .. } => 18,
+            Error::TooManyReleases { .. } => 19,
+            Error::UsedUp { .. } => 20,
+            Error::UnknownBackend { .. } => 21,
+            Error::Threads { .. } => 22,
+            Error::MessageLength { .. } => 23,
+            Error::NotSorted { .. } => 24,
+            Error::Inconsistent { .. } => 25,
+            Error::OutOfOrder { .. } => 26,
         };
         let mut numbers: Vec<i32> = Error::samples().iter().map(number).collect();
         numbers.dedup();
-        assert_eq!(numbers, (0..21).collect::<Vec<_>>());
+        assert_eq!(numbers, (0..27).collect::<Vec<_>>());
     }
 }

@@ -10,18 +10,27 @@
 
 pub mod backend;
 pub mod error;
+pub mod gf128;
 pub mod group;
 pub mod hash;
 pub mod items;
+mod memory;
 pub mod noise;
+pub mod okvs;
 pub mod oprf;
 pub mod parallel;
 pub mod phone;
+pub mod prg;
 pub mod rlwe;
 pub mod rng;
 pub mod rows;
+pub mod simd;
 pub mod table;
 pub mod tags;
+pub mod transpose;
+pub mod vole;
+pub mod vole_psi;
+pub mod wide_hash;
 
 pub use error::{Error, Result};
 

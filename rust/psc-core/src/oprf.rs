@@ -13,6 +13,7 @@ use crate::group::{self, POINT_BYTES, Secret};
 use crate::hash::Expander;
 use crate::items::Items;
 use crate::parallel::{self, CHUNK_ITEMS};
+use crate::wide_hash::Block;
 
 /// Bytes of an output.
 pub const OUTPUT_BYTES: usize = 64;
@@ -39,6 +40,17 @@ impl OprfOutputs {
         let mut all = Vec::with_capacity(parts.iter().map(|part| part.0.len()).sum());
         parts.iter().for_each(|part| all.extend_from_slice(&part.0));
         Self(all)
+    }
+
+    /// Outputs in another order: output `i` goes to `positions[i]`, each of which comes once. Panics otherwise.
+    pub(crate) fn scatter(outputs: &[Block], positions: impl ExactSizeIterator<Item = u32>) -> Self {
+        let mut all = Self(crate::memory::zeros(positions.len() * OUTPUT_BYTES));
+        let places = all.0.as_chunks_mut::<OUTPUT_BYTES>().0;
+        for (output, position) in outputs.iter().zip(positions) {
+            let place = places[position as usize].as_chunks_mut::<4>().0;
+            place.iter_mut().zip(output).for_each(|(to, word)| *to = word.to_le_bytes());
+        }
+        all
     }
 
     /// The first `length_bytes` (1 to 32) of each output, in order.

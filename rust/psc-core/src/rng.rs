@@ -40,6 +40,13 @@ impl Rng {
         self.0.fill_bytes(out);
     }
 
+    /// Return 128 uniform bits.
+    pub fn word(&mut self) -> u128 {
+        let mut bytes = Zeroizing::new([0u8; 16]);
+        self.fill(&mut *bytes);
+        u128::from_le_bytes(*bytes)
+    }
+
     /// Return a uniform nonzero scalar.
     pub fn scalar(&mut self) -> Secret {
         loop {

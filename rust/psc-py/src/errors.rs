@@ -42,6 +42,8 @@ pub fn to_exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, 
             fields.set_item("index", index)?;
             ("DecryptionError", "crypto.row-does-not-open")
         }
+        Error::EncodingFailed => ("CryptoError", "crypto.keys-not-encoded"),
+        Error::DuplicateKeys => ("EncodingError", "crypto.equal-keys"),
         Error::Randomness => ("RandomnessError", "crypto.no-randomness"),
         Error::NotMultiple { what, length, unit } => {
             fields.set_item("what", what)?;
@@ -125,6 +127,25 @@ pub fn to_exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'py, 
         Error::Threads { value } => {
             fields.set_item("value", value)?;
             ("UsageError", "crypto.bad-threads")
+        }
+        Error::MessageLength { what, length, expected } => {
+            fields.set_item("what", what)?;
+            fields.set_item("length_bytes", length)?;
+            fields.set_item("expected_bytes", expected)?;
+            ("MalformedMessageError", "crypto.message-length")
+        }
+        Error::NotSorted { what, index } => {
+            fields.set_item("what", what)?;
+            fields.set_item("index", index)?;
+            ("MalformedMessageError", "crypto.not-sorted")
+        }
+        Error::Inconsistent { what } => {
+            fields.set_item("what", what)?;
+            ("RemoteProtocolError", "crypto.inconsistent")
+        }
+        Error::OutOfOrder { what } => {
+            fields.set_item("what", what)?;
+            ("LocalProtocolError", "crypto.out-of-order")
         }
     };
     py.import("psc.errors")?.getattr(class)?.call((code,), Some(&fields))

@@ -8,6 +8,7 @@ mod kernels;
 mod noise;
 mod rlwe;
 mod types;
+mod vole;
 
 use pyo3::prelude::*;
 
@@ -25,4 +26,9 @@ mod _core {
     use crate::rlwe::{RlweMatcher, RlweOwner, rlwe_flood_bound};
     #[pymodule_export]
     use crate::types::{Items, OprfOutputs, Rng, Scalar};
+    #[pymodule_export]
+    use crate::vole::{
+        VolePsiOutputs, VolePsiReceiver, VolePsiSender, VoleReceiver, VoleSender, VoleShares, VoleVectors,
+        vole_message_bytes, vole_psi_shape,
+    };
 }

@@ -19,9 +19,11 @@ from psc.errors import (
     EncodingError,
     InvalidElementError,
     LimitExceededError,
+    LocalProtocolError,
     MalformedMessageError,
     PscError,
     RandomnessError,
+    RemoteProtocolError,
     UsageError,
 )
 from psc.texts import render
@@ -49,6 +51,12 @@ CLASSES = {
     "crypto.used-up": UsageError,
     "crypto.unknown-backend": UsageError,
     "crypto.bad-threads": UsageError,
+    "crypto.message-length": MalformedMessageError,
+    "crypto.not-sorted": MalformedMessageError,
+    "crypto.keys-not-encoded": CryptoError,
+    "crypto.equal-keys": EncodingError,
+    "crypto.inconsistent": RemoteProtocolError,
+    "crypto.out-of-order": LocalProtocolError,
 }
 
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15psc/v1/messages.proto\x12\x06psc.v1\"\xb2\x06\n\x0eSessionMessage\x12,\n\x0c\x63onfirmation\x18\x01 \x01(\x0b\x32\x14.psc.v1.ConfirmationH\x00\x12\x35\n\x11receipt_signature\x18\x02 \x01(\x0b\x32\x18.psc.v1.ReceiptSignatureH\x00\x12-\n\rblinded_items\x18\n \x01(\x0b\x32\x14.psc.v1.BlindedItemsH\x00\x12\x31\n\x0f\x65valuated_items\x18\x0b \x01(\x0b\x32\x16.psc.v1.EvaluatedItemsH\x00\x12)\n\x0bsender_tags\x18\x0c \x01(\x0b\x32\x12.psc.v1.SenderTagsH\x00\x12)\n\x0brow_entries\x18\r \x01(\x0b\x32\x12.psc.v1.RowEntriesH\x00\x12\x35\n\x11matched_positions\x18\x0e \x01(\x0b\x32\x18.psc.v1.MatchedPositionsH\x00\x12+\n\x0cmasked_items\x18\x14 \x01(\x0b\x32\x13.psc.v1.MaskedItemsH\x00\x12-\n\rreturned_tags\x18\x15 \x01(\x0b\x32\x14.psc.v1.ReturnedTagsH\x00\x12+\n\x0c\x63ommon_count\x18\x16 \x01(\x0b\x32\x13.psc.v1.CommonCountH\x00\x12+\n\x0cgroup_labels\x18\x1e \x01(\x0b\x32\x13.psc.v1.GroupLabelsH\x00\x12#\n\x08sum_keys\x18\x1f \x01(\x0b\x32\x0f.psc.v1.SumKeysH\x00\x12\x33\n\x10\x65ncrypted_values\x18  \x01(\x0b\x32\x17.psc.v1.EncryptedValuesH\x00\x12)\n\x0bmasked_sums\x18! \x01(\x0b\x32\x12.psc.v1.MaskedSumsH\x00\x12)\n\x0b\x63\x65ll_counts\x18\" \x01(\x0b\x32\x12.psc.v1.CellCountsH\x00\x12-\n\rreleased_sums\x18# \x01(\x0b\x32\x14.psc.v1.ReleasedSumsH\x00\x12/\n\x0ereleased_table\x18$ \x01(\x0b\x32\x15.psc.v1.ReleasedTableH\x00\x42\x06\n\x04\x62ody\"!\n\x0c\x43onfirmation\x12\x11\n\tsignature\x18\x01 \x01(\x0c\"=\n\x10ReceiptSignature\x12\x16\n\x0ereceipt_digest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1e\n\x0c\x42lindedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\" \n\x0e\x45valuatedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\"\x1a\n\nSenderTags\x12\x0c\n\x04tags\x18\x01 \x01(\x0c\"\x1d\n\nRowEntries\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x0c\"4\n\x10MatchedPositions\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\x0e\n\x06\x62itmap\x18\x02 \x01(\x0c\"\x1d\n\x0bMaskedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\"\x1c\n\x0cReturnedTags\x12\x0c\n\x04tags\x18\x01 \x01(\x0c\".\n\x0b\x43ommonCount\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\x1d\n\x0bGroupLabels\x12\x0e\n\x06labels\x18\x01 \x03(\x0c\"\x1b\n\x07SumKeys\x12\x10\n\x08material\x18\x01 \x01(\x0c\"&\n\x0f\x45ncryptedValues\x12\x13\n\x0b\x63iphertexts\x18\x01 \x01(\x0c\"\x1d\n\nMaskedSums\x12\x0f\n\x07replies\x18\x01 \x01(\x0c\".\n\nCellCounts\x12\x10\n\x08withheld\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63ounts\x18\x02 \x01(\x0c\"\x1c\n\x0cReleasedSums\x12\x0c\n\x04sums\x18\x01 \x01(\x0c\"?\n\rReleasedTable\x12\x10\n\x08withheld\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63ounts\x18\x02 \x01(\x0c\x12\x0c\n\x04sums\x18\x03 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15psc/v1/messages.proto\x12\x06psc.v1\"\xfa\t\n\x0eSessionMessage\x12,\n\x0c\x63onfirmation\x18\x01 \x01(\x0b\x32\x14.psc.v1.ConfirmationH\x00\x12\x35\n\x11receipt_signature\x18\x02 \x01(\x0b\x32\x18.psc.v1.ReceiptSignatureH\x00\x12-\n\rblinded_items\x18\n \x01(\x0b\x32\x14.psc.v1.BlindedItemsH\x00\x12\x31\n\x0f\x65valuated_items\x18\x0b \x01(\x0b\x32\x16.psc.v1.EvaluatedItemsH\x00\x12)\n\x0bsender_tags\x18\x0c \x01(\x0b\x32\x12.psc.v1.SenderTagsH\x00\x12)\n\x0brow_entries\x18\r \x01(\x0b\x32\x12.psc.v1.RowEntriesH\x00\x12\x35\n\x11matched_positions\x18\x0e \x01(\x0b\x32\x18.psc.v1.MatchedPositionsH\x00\x12+\n\x0cmasked_items\x18\x14 \x01(\x0b\x32\x13.psc.v1.MaskedItemsH\x00\x12-\n\rreturned_tags\x18\x15 \x01(\x0b\x32\x14.psc.v1.ReturnedTagsH\x00\x12+\n\x0c\x63ommon_count\x18\x16 \x01(\x0b\x32\x13.psc.v1.CommonCountH\x00\x12+\n\x0cgroup_labels\x18\x1e \x01(\x0b\x32\x13.psc.v1.GroupLabelsH\x00\x12#\n\x08sum_keys\x18\x1f \x01(\x0b\x32\x0f.psc.v1.SumKeysH\x00\x12\x33\n\x10\x65ncrypted_values\x18  \x01(\x0b\x32\x17.psc.v1.EncryptedValuesH\x00\x12)\n\x0bmasked_sums\x18! \x01(\x0b\x32\x12.psc.v1.MaskedSumsH\x00\x12)\n\x0b\x63\x65ll_counts\x18\" \x01(\x0b\x32\x12.psc.v1.CellCountsH\x00\x12-\n\rreleased_sums\x18# \x01(\x0b\x32\x14.psc.v1.ReleasedSumsH\x00\x12/\n\x0ereleased_table\x18$ \x01(\x0b\x32\x15.psc.v1.ReleasedTableH\x00\x12+\n\x0cvole_choices\x18( \x01(\x0b\x32\x13.psc.v1.VoleChoicesH\x00\x12/\n\x0evole_extension\x18) \x01(\x0b\x32\x15.psc.v1.VoleExtensionH\x00\x12\'\n\nvole_trees\x18* \x01(\x0b\x32\x11.psc.v1.VoleTreesH\x00\x12/\n\x0evole_challenge\x18+ \x01(\x0b\x32\x15.psc.v1.VoleChallengeH\x00\x12)\n\x0bvole_answer\x18, \x01(\x0b\x32\x12.psc.v1.VoleAnswerH\x00\x12\x31\n\x0fmask_commitment\x18- \x01(\x0b\x32\x16.psc.v1.MaskCommitmentH\x00\x12\'\n\ntable_seed\x18. \x01(\x0b\x32\x11.psc.v1.TableSeedH\x00\x12+\n\x0cmasked_table\x18/ \x01(\x0b\x32\x13.psc.v1.MaskedTableH\x00\x12-\n\rreceiver_mask\x18\x30 \x01(\x0b\x32\x14.psc.v1.ReceiverMaskH\x00\x12+\n\x0cmask_opening\x18\x31 \x01(\x0b\x32\x13.psc.v1.MaskOpeningH\x00\x42\x06\n\x04\x62ody\"!\n\x0c\x43onfirmation\x12\x11\n\tsignature\x18\x01 \x01(\x0c\"=\n\x10ReceiptSignature\x12\x16\n\x0ereceipt_digest\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1e\n\x0c\x42lindedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\" \n\x0e\x45valuatedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\"\x1a\n\nSenderTags\x12\x0c\n\x04tags\x18\x01 \x01(\x0c\"\x1d\n\nRowEntries\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x0c\"4\n\x10MatchedPositions\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\x0e\n\x06\x62itmap\x18\x02 \x01(\x0c\"\x1d\n\x0bMaskedItems\x12\x0e\n\x06points\x18\x01 \x01(\x0c\"\x1c\n\x0cReturnedTags\x12\x0c\n\x04tags\x18\x01 \x01(\x0c\".\n\x0b\x43ommonCount\x12\x10\n\x08released\x18\x01 \x01(\x08\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\x1d\n\x0bGroupLabels\x12\x0e\n\x06labels\x18\x01 \x03(\x0c\"\x1b\n\x07SumKeys\x12\x10\n\x08material\x18\x01 \x01(\x0c\"&\n\x0f\x45ncryptedValues\x12\x13\n\x0b\x63iphertexts\x18\x01 \x01(\x0c\"\x1d\n\nMaskedSums\x12\x0f\n\x07replies\x18\x01 \x01(\x0c\".\n\nCellCounts\x12\x10\n\x08withheld\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63ounts\x18\x02 \x01(\x0c\"\x1c\n\x0cReleasedSums\x12\x0c\n\x04sums\x18\x01 \x01(\x0c\"?\n\rReleasedTable\x12\x10\n\x08withheld\x18\x01 \x01(\x0c\x12\x0e\n\x06\x63ounts\x18\x02 \x01(\x0c\x12\x0c\n\x04sums\x18\x03 \x01(\x0c\"\x1b\n\x0bVoleChoices\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1d\n\rVoleExtension\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x19\n\tVoleTrees\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1d\n\rVoleChallenge\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1a\n\nVoleAnswer\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1e\n\x0eMaskCommitment\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x19\n\tTableSeed\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1b\n\x0bMaskedTable\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1c\n\x0cReceiverMask\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\x1b\n\x0bMaskOpening\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,39 +32,59 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'psc.v1.messages_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SESSIONMESSAGE']._serialized_start=34
-  _globals['_SESSIONMESSAGE']._serialized_end=852
-  _globals['_CONFIRMATION']._serialized_start=854
-  _globals['_CONFIRMATION']._serialized_end=887
-  _globals['_RECEIPTSIGNATURE']._serialized_start=889
-  _globals['_RECEIPTSIGNATURE']._serialized_end=950
-  _globals['_BLINDEDITEMS']._serialized_start=952
-  _globals['_BLINDEDITEMS']._serialized_end=982
-  _globals['_EVALUATEDITEMS']._serialized_start=984
-  _globals['_EVALUATEDITEMS']._serialized_end=1016
-  _globals['_SENDERTAGS']._serialized_start=1018
-  _globals['_SENDERTAGS']._serialized_end=1044
-  _globals['_ROWENTRIES']._serialized_start=1046
-  _globals['_ROWENTRIES']._serialized_end=1075
-  _globals['_MATCHEDPOSITIONS']._serialized_start=1077
-  _globals['_MATCHEDPOSITIONS']._serialized_end=1129
-  _globals['_MASKEDITEMS']._serialized_start=1131
-  _globals['_MASKEDITEMS']._serialized_end=1160
-  _globals['_RETURNEDTAGS']._serialized_start=1162
-  _globals['_RETURNEDTAGS']._serialized_end=1190
-  _globals['_COMMONCOUNT']._serialized_start=1192
-  _globals['_COMMONCOUNT']._serialized_end=1238
-  _globals['_GROUPLABELS']._serialized_start=1240
-  _globals['_GROUPLABELS']._serialized_end=1269
-  _globals['_SUMKEYS']._serialized_start=1271
-  _globals['_SUMKEYS']._serialized_end=1298
-  _globals['_ENCRYPTEDVALUES']._serialized_start=1300
-  _globals['_ENCRYPTEDVALUES']._serialized_end=1338
-  _globals['_MASKEDSUMS']._serialized_start=1340
-  _globals['_MASKEDSUMS']._serialized_end=1369
-  _globals['_CELLCOUNTS']._serialized_start=1371
-  _globals['_CELLCOUNTS']._serialized_end=1417
-  _globals['_RELEASEDSUMS']._serialized_start=1419
-  _globals['_RELEASEDSUMS']._serialized_end=1447
-  _globals['_RELEASEDTABLE']._serialized_start=1449
-  _globals['_RELEASEDTABLE']._serialized_end=1512
+  _globals['_SESSIONMESSAGE']._serialized_end=1308
+  _globals['_CONFIRMATION']._serialized_start=1310
+  _globals['_CONFIRMATION']._serialized_end=1343
+  _globals['_RECEIPTSIGNATURE']._serialized_start=1345
+  _globals['_RECEIPTSIGNATURE']._serialized_end=1406
+  _globals['_BLINDEDITEMS']._serialized_start=1408
+  _globals['_BLINDEDITEMS']._serialized_end=1438
+  _globals['_EVALUATEDITEMS']._serialized_start=1440
+  _globals['_EVALUATEDITEMS']._serialized_end=1472
+  _globals['_SENDERTAGS']._serialized_start=1474
+  _globals['_SENDERTAGS']._serialized_end=1500
+  _globals['_ROWENTRIES']._serialized_start=1502
+  _globals['_ROWENTRIES']._serialized_end=1531
+  _globals['_MATCHEDPOSITIONS']._serialized_start=1533
+  _globals['_MATCHEDPOSITIONS']._serialized_end=1585
+  _globals['_MASKEDITEMS']._serialized_start=1587
+  _globals['_MASKEDITEMS']._serialized_end=1616
+  _globals['_RETURNEDTAGS']._serialized_start=1618
+  _globals['_RETURNEDTAGS']._serialized_end=1646
+  _globals['_COMMONCOUNT']._serialized_start=1648
+  _globals['_COMMONCOUNT']._serialized_end=1694
+  _globals['_GROUPLABELS']._serialized_start=1696
+  _globals['_GROUPLABELS']._serialized_end=1725
+  _globals['_SUMKEYS']._serialized_start=1727
+  _globals['_SUMKEYS']._serialized_end=1754
+  _globals['_ENCRYPTEDVALUES']._serialized_start=1756
+  _globals['_ENCRYPTEDVALUES']._serialized_end=1794
+  _globals['_MASKEDSUMS']._serialized_start=1796
+  _globals['_MASKEDSUMS']._serialized_end=1825
+  _globals['_CELLCOUNTS']._serialized_start=1827
+  _globals['_CELLCOUNTS']._serialized_end=1873
+  _globals['_RELEASEDSUMS']._serialized_start=1875
+  _globals['_RELEASEDSUMS']._serialized_end=1903
+  _globals['_RELEASEDTABLE']._serialized_start=1905
+  _globals['_RELEASEDTABLE']._serialized_end=1968
+  _globals['_VOLECHOICES']._serialized_start=1970
+  _globals['_VOLECHOICES']._serialized_end=1997
+  _globals['_VOLEEXTENSION']._serialized_start=1999
+  _globals['_VOLEEXTENSION']._serialized_end=2028
+  _globals['_VOLETREES']._serialized_start=2030
+  _globals['_VOLETREES']._serialized_end=2055
+  _globals['_VOLECHALLENGE']._serialized_start=2057
+  _globals['_VOLECHALLENGE']._serialized_end=2086
+  _globals['_VOLEANSWER']._serialized_start=2088
+  _globals['_VOLEANSWER']._serialized_end=2114
+  _globals['_MASKCOMMITMENT']._serialized_start=2116
+  _globals['_MASKCOMMITMENT']._serialized_end=2146
+  _globals['_TABLESEED']._serialized_start=2148
+  _globals['_TABLESEED']._serialized_end=2173
+  _globals['_MASKEDTABLE']._serialized_start=2175
+  _globals['_MASKEDTABLE']._serialized_end=2202
+  _globals['_RECEIVERMASK']._serialized_start=2204
+  _globals['_RECEIVERMASK']._serialized_end=2232
+  _globals['_MASKOPENING']._serialized_start=2234
+  _globals['_MASKOPENING']._serialized_end=2261
 # @@protoc_insertion_point(module_scope)

@@ -41,6 +41,16 @@ class SessionMessage(_message.Message):
     CELL_COUNTS_FIELD_NUMBER: _builtins.int
     RELEASED_SUMS_FIELD_NUMBER: _builtins.int
     RELEASED_TABLE_FIELD_NUMBER: _builtins.int
+    VOLE_CHOICES_FIELD_NUMBER: _builtins.int
+    VOLE_EXTENSION_FIELD_NUMBER: _builtins.int
+    VOLE_TREES_FIELD_NUMBER: _builtins.int
+    VOLE_CHALLENGE_FIELD_NUMBER: _builtins.int
+    VOLE_ANSWER_FIELD_NUMBER: _builtins.int
+    MASK_COMMITMENT_FIELD_NUMBER: _builtins.int
+    TABLE_SEED_FIELD_NUMBER: _builtins.int
+    MASKED_TABLE_FIELD_NUMBER: _builtins.int
+    RECEIVER_MASK_FIELD_NUMBER: _builtins.int
+    MASK_OPENING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def confirmation(self) -> Global___Confirmation:
         """Session layer."""
@@ -81,6 +91,28 @@ class SessionMessage(_message.Message):
     def released_sums(self) -> Global___ReleasedSums: ...
     @_builtins.property
     def released_table(self) -> Global___ReleasedTable: ...
+    @_builtins.property
+    def vole_choices(self) -> Global___VoleChoices:
+        """vole-psi."""
+
+    @_builtins.property
+    def vole_extension(self) -> Global___VoleExtension: ...
+    @_builtins.property
+    def vole_trees(self) -> Global___VoleTrees: ...
+    @_builtins.property
+    def vole_challenge(self) -> Global___VoleChallenge: ...
+    @_builtins.property
+    def vole_answer(self) -> Global___VoleAnswer: ...
+    @_builtins.property
+    def mask_commitment(self) -> Global___MaskCommitment: ...
+    @_builtins.property
+    def table_seed(self) -> Global___TableSeed: ...
+    @_builtins.property
+    def masked_table(self) -> Global___MaskedTable: ...
+    @_builtins.property
+    def receiver_mask(self) -> Global___ReceiverMask: ...
+    @_builtins.property
+    def mask_opening(self) -> Global___MaskOpening: ...
     def __init__(
         self,
         *,
@@ -101,12 +133,22 @@ class SessionMessage(_message.Message):
         cell_counts: Global___CellCounts | None = ...,
         released_sums: Global___ReleasedSums | None = ...,
         released_table: Global___ReleasedTable | None = ...,
+        vole_choices: Global___VoleChoices | None = ...,
+        vole_extension: Global___VoleExtension | None = ...,
+        vole_trees: Global___VoleTrees | None = ...,
+        vole_challenge: Global___VoleChallenge | None = ...,
+        vole_answer: Global___VoleAnswer | None = ...,
+        mask_commitment: Global___MaskCommitment | None = ...,
+        table_seed: Global___TableSeed | None = ...,
+        masked_table: Global___MaskedTable | None = ...,
+        receiver_mask: Global___ReceiverMask | None = ...,
+        mask_opening: Global___MaskOpening | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_items", b"blinded_items", "body", b"body", "cell_counts", b"cell_counts", "common_count", b"common_count", "confirmation", b"confirmation", "encrypted_values", b"encrypted_values", "evaluated_items", b"evaluated_items", "group_labels", b"group_labels", "masked_items", b"masked_items", "masked_sums", b"masked_sums", "matched_positions", b"matched_positions", "receipt_signature", b"receipt_signature", "released_sums", b"released_sums", "released_table", b"released_table", "returned_tags", b"returned_tags", "row_entries", b"row_entries", "sender_tags", b"sender_tags", "sum_keys", b"sum_keys"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blinded_items", b"blinded_items", "body", b"body", "cell_counts", b"cell_counts", "common_count", b"common_count", "confirmation", b"confirmation", "encrypted_values", b"encrypted_values", "evaluated_items", b"evaluated_items", "group_labels", b"group_labels", "mask_commitment", b"mask_commitment", "mask_opening", b"mask_opening", "masked_items", b"masked_items", "masked_sums", b"masked_sums", "masked_table", b"masked_table", "matched_positions", b"matched_positions", "receipt_signature", b"receipt_signature", "receiver_mask", b"receiver_mask", "released_sums", b"released_sums", "released_table", b"released_table", "returned_tags", b"returned_tags", "row_entries", b"row_entries", "sender_tags", b"sender_tags", "sum_keys", b"sum_keys", "table_seed", b"table_seed", "vole_answer", b"vole_answer", "vole_challenge", b"vole_challenge", "vole_choices", b"vole_choices", "vole_extension", b"vole_extension", "vole_trees", b"vole_trees"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_items", b"blinded_items", "body", b"body", "cell_counts", b"cell_counts", "common_count", b"common_count", "confirmation", b"confirmation", "encrypted_values", b"encrypted_values", "evaluated_items", b"evaluated_items", "group_labels", b"group_labels", "masked_items", b"masked_items", "masked_sums", b"masked_sums", "matched_positions", b"matched_positions", "receipt_signature", b"receipt_signature", "released_sums", b"released_sums", "released_table", b"released_table", "returned_tags", b"returned_tags", "row_entries", b"row_entries", "sender_tags", b"sender_tags", "sum_keys", b"sum_keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blinded_items", b"blinded_items", "body", b"body", "cell_counts", b"cell_counts", "common_count", b"common_count", "confirmation", b"confirmation", "encrypted_values", b"encrypted_values", "evaluated_items", b"evaluated_items", "group_labels", b"group_labels", "mask_commitment", b"mask_commitment", "mask_opening", b"mask_opening", "masked_items", b"masked_items", "masked_sums", b"masked_sums", "masked_table", b"masked_table", "matched_positions", b"matched_positions", "receipt_signature", b"receipt_signature", "receiver_mask", b"receiver_mask", "released_sums", b"released_sums", "released_table", b"released_table", "returned_tags", b"returned_tags", "row_entries", b"row_entries", "sender_tags", b"sender_tags", "sum_keys", b"sum_keys", "table_seed", b"table_seed", "vole_answer", b"vole_answer", "vole_challenge", b"vole_challenge", "vole_choices", b"vole_choices", "vole_extension", b"vole_extension", "vole_trees", b"vole_trees"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["confirmation", "receipt_signature", "blinded_items", "evaluated_items", "sender_tags", "row_entries", "matched_positions", "masked_items", "returned_tags", "common_count", "group_labels", "sum_keys", "encrypted_values", "masked_sums", "cell_counts", "released_sums", "released_table"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["confirmation", "receipt_signature", "blinded_items", "evaluated_items", "sender_tags", "row_entries", "matched_positions", "masked_items", "returned_tags", "common_count", "group_labels", "sum_keys", "encrypted_values", "masked_sums", "cell_counts", "released_sums", "released_table", "vole_choices", "vole_extension", "vole_trees", "vole_challenge", "vole_answer", "mask_commitment", "table_seed", "masked_table", "receiver_mask", "mask_opening"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -465,3 +507,195 @@ class ReleasedTable(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReleasedTable: _TypeAlias = ReleasedTable  # noqa: Y015
+
+@_typing.final
+class VoleChoices(_message.Message):
+    """vole-psi: lengths follow from the agreed sizes; field elements are 16 bytes, least significant first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoleChoices: _TypeAlias = VoleChoices  # noqa: Y015
+
+@_typing.final
+class VoleExtension(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoleExtension: _TypeAlias = VoleExtension  # noqa: Y015
+
+@_typing.final
+class VoleTrees(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoleTrees: _TypeAlias = VoleTrees  # noqa: Y015
+
+@_typing.final
+class VoleChallenge(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoleChallenge: _TypeAlias = VoleChallenge  # noqa: Y015
+
+@_typing.final
+class VoleAnswer(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoleAnswer: _TypeAlias = VoleAnswer  # noqa: Y015
+
+@_typing.final
+class MaskCommitment(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskCommitment: _TypeAlias = MaskCommitment  # noqa: Y015
+
+@_typing.final
+class TableSeed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TableSeed: _TypeAlias = TableSeed  # noqa: Y015
+
+@_typing.final
+class MaskedTable(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskedTable: _TypeAlias = MaskedTable  # noqa: Y015
+
+@_typing.final
+class ReceiverMask(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReceiverMask: _TypeAlias = ReceiverMask  # noqa: Y015
+
+@_typing.final
+class MaskOpening(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MaskOpening: _TypeAlias = MaskOpening  # noqa: Y015

@@ -69,6 +69,17 @@ impl Backend for Ifma {
         unsafe { multiply(points, &Factors::new(scalars), out) }
     }
 
+    fn combine(
+        &self,
+        left: &[Encoding],
+        right: &[Encoding],
+        subtract: bool,
+        out: &mut [Encoding],
+    ) -> core::result::Result<(), BadPoint> {
+        // SAFETY: `self` exists only where `detect` found every instruction set that the function enables.
+        unsafe { combine(left, right, subtract, out) }
+    }
+
     fn check(&self, points: &[Encoding]) -> core::result::Result<(), BadPoint> {
         // SAFETY: `self` exists only where `detect` found every instruction set that the function enables.
         unsafe { check(points) }
@@ -109,6 +120,31 @@ fn multiply(points: &[Encoding], factors: &Factors<'_>, out: &mut [Encoding]) ->
         batch.push(&decode_block(points, index * BLOCK)?, points.len(), factors);
     }
     batch.encode(out);
+    Ok(())
+}
+
+#[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
+fn combine(
+    left: &[Encoding],
+    right: &[Encoding],
+    subtract: bool,
+    out: &mut [Encoding],
+) -> core::result::Result<(), BadPoint> {
+    let negative = if subtract { !0 } else { 0 };
+    let pairs = left.chunks(BLOCK).zip(right.chunks(BLOCK)).zip(out.chunks_mut(BLOCK));
+    for (index, ((left, right), out)) in pairs.enumerate() {
+        // The first bad pair is wanted, whichever of its points is bad.
+        let (left, right) = match (decode_block(left, index * BLOCK), decode_block(right, index * BLOCK)) {
+            (Ok(left), Ok(right)) => (left, right),
+            (Err(bad), Ok(_)) | (Ok(_), Err(bad)) => return Err(bad),
+            (Err(left), Err(right)) => return Err(if right.0 < left.0 { right } else { left }),
+        };
+        let mut sums = left;
+        for (sum, right) in sums.iter_mut().zip(&right) {
+            *sum = sum.addend().plus(&right.cached(), negative).extended();
+        }
+        write(&Extended::encode(&sums), out);
+    }
     Ok(())
 }
 

@@ -44,6 +44,21 @@ impl Backend for Portable {
         Ok(())
     }
 
+    fn combine(
+        &self,
+        left: &[Encoding],
+        right: &[Encoding],
+        subtract: bool,
+        out: &mut [Encoding],
+    ) -> core::result::Result<(), BadPoint> {
+        for (index, ((left, right), out)) in left.iter().zip(right).zip(out).enumerate() {
+            let own = |point| decode(point).map_err(|reason| (index, reason));
+            let (left, right) = (own(left)?, own(right)?);
+            *out = (if subtract { left - right } else { left + right }).compress().to_bytes();
+        }
+        Ok(())
+    }
+
     fn check(&self, points: &[Encoding]) -> core::result::Result<(), BadPoint> {
         for (index, point) in points.iter().enumerate() {
             decode(point).map_err(|reason| (index, reason))?;

@@ -49,6 +49,46 @@ fn all_backends_give_what_plain_arithmetic_gives() {
     }
 }
 
+#[test]
+fn all_backends_add_and_subtract() {
+    let mut rng = Rng::insecure_from_seed(b"combine");
+    for count in [0, 1, 7, 8, 31, 32, 33, 100] {
+        let mut uniform = vec![[0u8; 64]; 2 * count];
+        uniform.iter_mut().for_each(|bytes| rng.fill(bytes));
+        let points: Vec<RistrettoPoint> = uniform.iter().map(RistrettoPoint::from_uniform_bytes).collect();
+        let encode = |points: &[RistrettoPoint]| -> Vec<Encoding> {
+            points.iter().map(|point| point.compress().to_bytes()).collect()
+        };
+        let (left, right) = points.split_at(count);
+        let pairs = || left.iter().zip(right);
+        let sums: Vec<_> = pairs().map(|(left, right)| left + right).collect();
+        let differences: Vec<_> = pairs().map(|(left, right)| left - right).collect();
+        let (left, right) = (encode(left), encode(right));
+        for kind in Kind::available() {
+            let backend = kind.get();
+            let mut out = vec![[9u8; 32]; count];
+            assert_eq!(backend.combine(&left, &right, false, &mut out), Ok(()));
+            assert_eq!(out, encode(&sums));
+            assert_eq!(backend.combine(&left, &right, true, &mut out), Ok(()));
+            assert_eq!(out, encode(&differences));
+            // A point and itself: the doubling, and the identity.
+            assert_eq!(backend.combine(&left, &left, false, &mut out), Ok(()));
+            assert!(out.iter().zip(&points).all(|(out, point)| *out == (point + point).compress().to_bytes()));
+            assert_eq!(backend.combine(&left, &left, true, &mut out), Ok(()));
+            assert!(out.iter().all(|out| *out == [0; 32]));
+            if count > 20 {
+                let mut bad = left.clone();
+                bad[20] = [255; 32];
+                assert_eq!(backend.combine(&bad, &right, true, &mut out), Err((20, Reason::NotCanonical)));
+                assert_eq!(backend.combine(&right, &bad, true, &mut out), Err((20, Reason::NotCanonical)));
+                let mut worse = right.clone();
+                worse[19] = [0; 32];
+                assert_eq!(backend.combine(&bad, &worse, false, &mut out), Err((19, Reason::Identity)));
+            }
+        }
+    }
+}
+
 /// Messages whose padding ends before, at and after a block's end, of equal and of different lengths in a batch.
 #[test]
 fn all_backends_hash_alike() {
