@@ -125,6 +125,7 @@ class Rule(StrEnum):
     GROUP_NOT_GRANTED = "group-not-granted"
     MEMBERSHIP_NOT_ALLOWED = "membership-not-allowed"
     OUTPUT_NOT_ALLOWED = "output-not-allowed"
+    MODEL_TOO_WEAK = "model-too-weak"
     INPUT_TOO_SMALL = "input-too-small"
     INPUT_TOO_LARGE = "input-too-large"
     RESULT_TOO_SMALL = "result-too-small"

@@ -22,6 +22,7 @@ __all__ = [
     "KeyColumn",
     "KeyKind",
     "Membership",
+    "Model",
     "Noise",
     "NoiseMechanism",
     "OperationName",
@@ -52,6 +53,7 @@ GROUPS_MAX = 1024
 OperationName = Literal["match", "count", "aggregate"]
 OutputTo = Literal["receiver", "responder", "both"]
 Membership = Literal["hidden", "owner"]
+Model = Literal["semi-honest", "malicious"]
 NoiseMechanism = Literal["laplace", "gaussian"]
 StatisticKind = Literal["count", "sum", "squares", "bin"]
 KeyKind = Literal["phone", "email", "idcard", "waybill", "text", "integer"]

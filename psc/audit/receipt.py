@@ -21,7 +21,7 @@ from psc.node.fields import Digest, IdentityKey, NodeName, RunId, Timestamp
 from psc.node.identity import fingerprint, verify
 from psc.node.signed import FormatError, document_of, dump, load_object, texts_of
 from psc.session.hello import AggregateTerms
-from psc.types import Document, KeyColumn, Noise, OperationName, OutputTo, PlainText, ReleasedColumn
+from psc.types import Document, KeyColumn, Model, Noise, OperationName, OutputTo, PlainText, ReleasedColumn
 
 __all__ = [
     "LeakageStatement",
@@ -72,6 +72,7 @@ class Receipt(Document):
     protocol: Word
     protocol_version: Annotated[int, Field(ge=1, le=1000)]
     suite: Word
+    model: Model = "semi-honest"
     purpose: Word
     initiator: ReceiptParty
     responder: ReceiptParty

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
@@ -58,6 +59,19 @@ _NOISE = say(
 )
 
 
+_MODEL = say(
+    "The partner that a match must withstand; malicious allows matches without columns to the asking side alone",
+    "匹配必须抵御的对方模型；malicious 只允许不含列、结果仅给请求方的匹配",
+)
+
+
+class OfferedModel(StrEnum):
+    """The adversary model that a match must withstand."""
+
+    semi_honest = "semi-honest"
+    malicious = "malicious"
+
+
 _OUTPUT_LABELS = {"receiver": "output-receiver", "responder": "terms-output-responder", "both": "output-both"}
 
 
@@ -91,6 +105,7 @@ def propose(
     group_column: Annotated[list[str] | None, typer.Option("--group", metavar="COLUMNS", help=_GROUPS)] = None,
     membership: Annotated[list[str] | None, typer.Option(metavar="HOW", help=_MEMBERSHIP)] = None,
     noise: Annotated[str | None, typer.Option(metavar="MECHANISM:BUDGET", help=_NOISE)] = None,
+    model: Annotated[OfferedModel, typer.Option(help=_MODEL)] = OfferedModel.semi_honest,
     output_to: Annotated[list[str] | None, typer.Option(metavar="WHO", help=_OUTPUT_TO)] = None,
     max_rows_per_key: Annotated[
         int | None, typer.Option(metavar="N", help=say("Rows of one key released at most", "每个键最多提供的行数"))
@@ -160,6 +175,7 @@ def propose(
         groups=comma_list(group_column or ()),
         membership=_memberships(membership or ()),
         noise=noise,
+        model=model.value,
         **{name: bound for name, bound in bounds.items() if bound is not None},
     )
     with cli.home() as home:
@@ -301,6 +317,7 @@ def _terms(terms: DatasetTerms) -> list[tuple[str, RenderableType]]:
         (label("output-to"), lines(label(_OUTPUT_LABELS[output]) for output in outputs)),
         *(_aggregate_terms(terms) if "aggregate" in terms.operations else ()),
         (label("input-keys"), f"{number_text(terms.min_input)} – {number_text(terms.max_input)}"),
+        (label("terms-model"), label("model", model=terms.model)),
         (label("least-result"), number_text(terms.min_result)),
         (label("runs-per-day"), number_text(terms.runs_per_day)),
         (label("elements-per-day"), elements),

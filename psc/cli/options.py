@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AggregateOutputTo",
+    "MatchModel",
+    "MatchProtocol",
     "OnBad",
     "OutputTo",
     "Target",
@@ -67,6 +69,22 @@ class AggregateOutputTo(StrEnum):
     receiver = "receiver"
     responder = "responder"
     both = "both"
+
+
+class MatchProtocol(StrEnum):
+    """By which protocol a match is run; ``auto`` takes the quicker one."""
+
+    auto = "auto"
+    dh_psi = "dh-psi"
+    vole_psi = "vole-psi"
+
+
+class MatchModel(StrEnum):
+    """Which partner a match withstands; ``auto`` takes the strongest model that the match can have."""
+
+    auto = "auto"
+    semi_honest = "semi-honest"
+    malicious = "malicious"
 
 
 class WhoMatches(StrEnum):

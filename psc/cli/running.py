@@ -13,6 +13,8 @@ import typer
 from psc.cli.base import Cli, command, say
 from psc.cli.options import (
     AggregateOutputTo,
+    MatchModel,
+    MatchProtocol,
     OnBad,
     OutputTo,
     WhoMatches,
@@ -154,6 +156,14 @@ def match(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help=say("Where the rows go: .csv or .parquet", "结果文件：.csv 或 .parquet"))
     ] = None,
+    protocol: Annotated[
+        MatchProtocol,
+        typer.Option("--protocol", help=say("auto takes the quicker one for the sizes", "auto 按规模选用较快的密码协议")),
+    ] = MatchProtocol.auto,
+    model: Annotated[
+        MatchModel,
+        typer.Option("--model", help=say("The partner that the match withstands", "匹配所能抵御的对方模型")),
+    ] = MatchModel.auto,
     output_to: OutputToOption = OutputTo.receiver,
     on_bad: OnBadOption = OnBad.error,
     rejects: RejectsOption = None,
@@ -176,6 +186,8 @@ def match(
         on=on,
         dataset=asked.dataset,
         want=parse_want(want or ()),
+        protocol=protocol.value,
+        model=model.value,
         purpose=purpose,
         output_to=output_to.value,
         on_bad=on_bad.value,

@@ -8,11 +8,18 @@ from dataclasses import dataclass
 
 from psc.crypto import Items, Rng, hash_and_mask
 
-__all__ = ["Estimate", "estimate", "seconds_per_item"]
+__all__ = ["LINK_BYTES_A_SECOND", "LOCAL_BYTES_A_SECOND", "Estimate", "estimate", "seconds_per_item"]
 
 _SAMPLE = 2048
 _FRAME_OVERHEAD = 1.0015
 """Numbering, digests and gRPC's own framing, as a factor on the payload (measured on 256 KiB messages)."""
+
+
+LINK_BYTES_A_SECOND = 12_500_000
+"""What a choice between protocols takes a link for: 100 Mbit/s."""
+
+LOCAL_BYTES_A_SECOND = 200_000_000
+"""The same between two nodes of one machine: TLS and Python's part of a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,14 @@ def seconds_per_item() -> float:
     return (time.perf_counter() - begin) / _SAMPLE
 
 
-def estimate(payload: tuple[int, int], work: tuple[int, int], partner_seconds_per_item: float, *, same_machine: bool) -> Estimate:
+def estimate(
+    payload: tuple[int, int], work: tuple[float, float], partner_seconds_per_item: float, *, same_machine: bool
+) -> Estimate:
     """Return the estimate of a run.
 
     Args:
         payload: payload bytes, ours and theirs.
-        work: items that kernels treat, ours and theirs.
+        work: multiplications of the curve, or what takes their time, ours and theirs.
         partner_seconds_per_item: the partner's own measurement, from its status.
         same_machine: both parties share the cores, so their work adds up instead of overlapping.
     """

@@ -123,6 +123,7 @@ class Asking:
             rows_per_key=plan.rows_per_key,
             output_to=plan.request.output_to,
             minimum_result=plan.minimum_result,
+            model=shape.model,
             noise=shape.noise,
             aggregate=shape.aggregate,
             rules=RULES_ID,

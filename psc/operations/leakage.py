@@ -61,4 +61,4 @@ def leakage_of(play: Play[Any, Any], shape: RunShape, names: Mapping[str, str]) 
     }
     frozen = tuple(sorted(fields.items()))
     mine, theirs = play.statement(shape)
-    return Leakage(tuple(Line(code, frozen) for code in mine), tuple(Line(code, frozen) for code in theirs), play.spec.model)
+    return Leakage(tuple(Line(code, frozen) for code in mine), tuple(Line(code, frozen) for code in theirs), shape.model)

@@ -1,4 +1,4 @@
-"""``match`` by ``dh-psi``: the initiator receives."""
+"""``match`` by ``dh-psi`` and by ``vole-psi``: the initiator receives."""
 
 from __future__ import annotations
 
@@ -13,25 +13,17 @@ from psc.node.tables import LoadedDataset
 from psc.operations.play import Play, RunShape
 from psc.operations.prepare import OwnTable
 from psc.operations.results import SOURCE_ROW, Ended, MatchResult, ReleasedRows, join_rows
-from psc.protocols import dh_psi
+from psc.protocols import dh_psi, vole_psi
 from psc.protocols.base import Script
 
 if TYPE_CHECKING:
     from psc.operations.requests import Request
 
-__all__ = ["DhPsiMatch"]
+__all__ = ["DhPsiMatch", "VolePsiMatch"]
 
 
-class DhPsiMatch(Play[dh_psi.Intersection, dh_psi.SenderOutput]):
+class _Match(Play[dh_psi.Intersection, dh_psi.SenderOutput]):
     """Which rows match, with the responder's released columns."""
-
-    spec = dh_psi.SPEC
-
-    def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
-        return dh_psi.message_bytes(_params(shape, b""))
-
-    def work_items(self, shape: RunShape) -> tuple[int, int]:
-        return 2 * shape.sizes[0], sum(shape.sizes)
 
     def statement(self, shape: RunShape) -> tuple[list[str], list[str]]:
         mine, theirs = list(self.spec.leakage_receiver), list(self.spec.leakage_sender)
@@ -40,14 +32,6 @@ class DhPsiMatch(Play[dh_psi.Intersection, dh_psi.SenderOutput]):
         if shape.output_to == "both":
             theirs[0] = "leakage.match.both"
         return mine, theirs
-
-    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[dh_psi.Intersection]:
-        return dh_psi.receiver(own.keyed.items, _params(shape, context), rng)
-
-    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[dh_psi.SenderOutput]:
-        rows = dataset.rows
-        sealed = dh_psi.SenderRows(rows.items, rows.counters, rows.payloads) if rows is not None else None
-        return dh_psi.sender(dataset.keyed.items, sealed, _params(shape, context), rng)
 
     def common(self, asked: dh_psi.Intersection) -> int:
         return len(asked.matched)
@@ -79,6 +63,72 @@ class DhPsiMatch(Play[dh_psi.Intersection, dh_psi.SenderOutput]):
         return own
 
 
+class DhPsiMatch(_Match):
+    """The reference, and the quicker one for small sets."""
+
+    spec = dh_psi.SPEC
+
+    def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
+        return dh_psi.message_bytes(_params(shape, b""))
+
+    def work_items(self, shape: RunShape) -> tuple[int, int]:
+        return 2 * shape.sizes[0], sum(shape.sizes)
+
+    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[dh_psi.Intersection]:
+        return dh_psi.receiver(own.keyed.items, _params(shape, context), rng)
+
+    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[dh_psi.SenderOutput]:
+        return dh_psi.sender(dataset.keyed.items, _sealed(dataset), _params(shape, context), rng)
+
+
+class VolePsiMatch(_Match):
+    """The one for large sets; the one that withstands a malicious partner."""
+
+    spec = vole_psi.SPEC
+    models = ("semi-honest", "malicious")
+
+    def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
+        return vole_psi.message_bytes(_vole_params(shape, b""))
+
+    def work_items(self, shape: RunShape) -> tuple[int, int]:
+        return shape.sizes
+
+    def curve_items(self, shape: RunShape) -> tuple[float, float]:
+        # In curve multiplications: one fifteenth of one an item on either side, and a set-up worth some thousand.
+        each = sum(shape.sizes) / 15 + 5000
+        return each, each
+
+    def fields(self, shape: RunShape) -> dict[str, str]:
+        return {"table_size": f"{_vole_params(shape, b'').shape.columns:,}"}
+
+    def statement(self, shape: RunShape) -> tuple[list[str], list[str]]:
+        mine, theirs = super().statement(shape)
+        if shape.model == "malicious":
+            mine[mine.index("leakage.match.lying")] = "leakage.match.malicious"
+            theirs[theirs.index("leakage.match.cheating")] = "leakage.match.withstood"
+        return mine, theirs
+
+    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[dh_psi.Intersection]:
+        return vole_psi.receiver(own.keyed.items, _vole_params(shape, context), rng)
+
+    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[dh_psi.SenderOutput]:
+        return vole_psi.sender(dataset.keyed.items, _sealed(dataset), _vole_params(shape, context), rng)
+
+
+def _sealed(dataset: LoadedDataset) -> dh_psi.SenderRows | None:
+    rows = dataset.rows
+    return dh_psi.SenderRows(rows.items, rows.counters, rows.payloads) if rows is not None else None
+
+
+def _row_shape(shape: RunShape) -> dh_psi.RowShape | None:
+    return dh_psi.RowShape(RowLayout(shape.released).width, shape.rows_per_key) if shape.released else None
+
+
 def _params(shape: RunShape, context: bytes) -> dh_psi.Params:
-    rows = dh_psi.RowShape(RowLayout(shape.released).width, shape.rows_per_key) if shape.released else None
-    return dh_psi.Params(context, *shape.sizes, rows, shape.output_to == "both", shape.minimum_result)
+    both = shape.output_to == "both"
+    return dh_psi.Params(context, *shape.sizes, _row_shape(shape), both, shape.minimum_result)
+
+
+def _vole_params(shape: RunShape, context: bytes) -> vole_psi.Params:
+    both, malicious = shape.output_to == "both", shape.model == "malicious"
+    return vole_psi.Params(context, *shape.sizes, _row_shape(shape), both, shape.minimum_result, malicious)

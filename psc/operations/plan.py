@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psc.data.kinds import metadata_hash
-from psc.errors import ParameterMismatchError, PolicyDeniedError, Rule, UsageError
+from psc.errors import LocalProtocolError, ParameterMismatchError, PolicyDeniedError, Rule, UsageError
 from psc.node.home import Home
 from psc.node.own import own_card
 from psc.node.trust import Partner
 from psc.operations.aggregate import AskedColumns, asked_columns
-from psc.operations.estimate import Estimate, estimate
+from psc.operations.estimate import LINK_BYTES_A_SECOND, LOCAL_BYTES_A_SECOND, Estimate, estimate
 from psc.operations.leakage import Leakage, leakage_of
-from psc.operations.play import RunShape
+from psc.operations.play import Play, RunShape
 from psc.operations.prepare import OwnTable, prepare_own
 from psc.operations.requests import Aggregate, Match, Request, key_names
 from psc.operations.status import Status, check_compatible
-from psc.operations.terms import PLAYS, protocol_of
+from psc.operations.terms import PLAYS, plays_of
 from psc.policy.agreement import NO_LIMITS, RunLimits
 from psc.policy.catalogue import Catalogue, CatalogueEntry, decide_from_catalogue
 from psc.policy.decide import Allow, Deny, RunRequest, decide_result
@@ -42,6 +43,7 @@ class Plan:
         refusal: the rule that refuses, or ``None``; a refused plan has no figures below.
         protocol: protocol id.
         model: adversary model.
+        reason: why this protocol and not another; empty where there is one.
         leakage: what each side will learn.
         estimate: bytes each way and seconds.
         own_rows, own_keys: rows of the own table, and its distinct keys.
@@ -58,6 +60,7 @@ class Plan:
     refusal: PolicyDeniedError | None = None
     protocol: str = ""
     model: str = ""
+    reason: str = ""
     leakage: Leakage | None = None
     estimate: Estimate | None = None
     own_rows: int = 0
@@ -118,6 +121,7 @@ class Plan:
             content |= {
                 "protocol": self.protocol,
                 "model": self.model,
+                "reason": self.reason or None,
                 "leakage": self.leakage.as_document(),
                 "bytes_sent": self.estimate.bytes_sent,
                 "bytes_received": self.estimate.bytes_received,
@@ -179,6 +183,8 @@ class Plan:
                 },
             )
         )
+        if self.reason:
+            lines.append(self.reason)
         if self.shape is not None and self.shape.aggregate is not None and isinstance(self.request, Aggregate):
             terms = self.shape.aggregate
             told = {
@@ -212,9 +218,7 @@ def make_plan(
         ParameterMismatchError: the partner's software cannot do this with ours.
     """
     plan = Plan(request=request, partner=partner.name)
-    membership = request.membership if isinstance(request, Aggregate) else "hidden"
-    protocol = protocol_of(request.OPERATION, membership)
-    check_compatible(status, protocol, request.engine if isinstance(request, Aggregate) and membership == "hidden" else "")
+    plays = _compatible(request, status)
     asked = _request(catalogue, request)
     if isinstance(asked, Deny):
         plan.refusal = asked.error()
@@ -233,10 +237,11 @@ def make_plan(
         return plan
     entry = next(entry for entry in catalogue.of(request.dataset) if entry.agreement_digest == exact.digest)
     _check_metadata(entry, asked, status)
-    shape = PLAYS[asked.operation, protocol].plan(request, asked, exact, entry, own)
+    shape = _quickest(plan, plays, asked, exact, entry, status, same_machine=same_machine)
     # Sizes are judged as they are sent, padded, so that what passes here is not refused there.
     _check_limit(shape.sizes[0], min(home.settings.limits.set_elements, status.set_elements))
-    decision = decide_from_catalogue(catalogue, replace(asked, input_size=shape.sizes[0], agreement=exact.digest))
+    asked = replace(asked, input_size=shape.sizes[0], agreement=exact.digest, model=shape.model)
+    decision = decide_from_catalogue(catalogue, asked)
     if isinstance(decision, Deny):
         plan.refusal = decision.error()
         return plan
@@ -246,6 +251,64 @@ def make_plan(
     if plan.refusal is None:
         plan.asking = asking
     return plan
+
+
+def _compatible(request: Request, status: Status) -> list[Play[Any, Any]]:
+    """Return the plays of a request that the partner's software has too.
+
+    Raises:
+        ParameterMismatchError: it has none; the preferred one's difference is named.
+    """
+    found, differences = [], []
+    engine = request.engine if isinstance(request, Aggregate) and request.membership == "hidden" else ""
+    for play in plays_of(request):
+        try:
+            check_compatible(status, play.spec.id, engine)
+            found.append(play)
+        except ParameterMismatchError as difference:
+            differences.append(difference)
+    if not found:
+        raise differences[0]
+    return found
+
+
+def _quickest(
+    plan: Plan,
+    plays: Sequence[Play[Any, Any]],
+    asked: RunRequest,
+    allow: Allow,
+    entry: CatalogueEntry,
+    status: Status,
+    *,
+    same_machine: bool,
+) -> RunShape:
+    """Return the shape of the play that takes least time, and note in the plan what was chosen over what.
+
+    A play that does not withstand the adversary model that was asked for, or that the agreement demands, is no choice.
+    """
+    if plan.own is None:
+        raise LocalProtocolError("operations.plan-used")
+    costs: list[tuple[float, RunShape]] = []
+    wanted = plan.request.model if isinstance(plan.request, Match) else "auto"
+    for play in plays:
+        model = asked.model if asked.model in play.models else "semi-honest"
+        if model == asked.model or (wanted != "malicious" and (asked.operation != "match" or entry.model == "semi-honest")):
+            shape = play.plan(plan.request, replace(asked, model=model), allow, entry, plan.own)
+            costs.append((_seconds(play, shape, status, same_machine=same_machine), shape))
+    costs.sort(key=lambda cost: cost[0])
+    if len(costs) > 1:
+        (least, best), (more, other) = costs[:2]
+        plan.reason = render(
+            "operations.plan-protocol",
+            {"protocol": best.protocol, "other": other.protocol, "seconds": f"{least:.1f}", "other_seconds": f"{more:.1f}"},
+        )
+    return costs[0][1]
+
+
+def _seconds(play: Play[Any, Any], shape: RunShape, status: Status, *, same_machine: bool) -> float:
+    payload = play.payload_bytes(shape)
+    figures = estimate(payload, play.curve_items(shape), status.seconds_per_item, same_machine=same_machine)
+    return figures.seconds + sum(payload) / (LOCAL_BYTES_A_SECOND if same_machine else LINK_BYTES_A_SECOND)
 
 
 def _check_limit(size: int, limit: int) -> None:
@@ -301,6 +364,7 @@ def _request(catalogue: Catalogue, request: Request) -> RunRequest | Deny:
         values=theirs.values,
         groups=theirs.groups,
         membership=request.membership if isinstance(request, Aggregate) else "hidden",
+        model=request.strongest_model if isinstance(request, Match) else "semi-honest",
     )
 
 
@@ -316,7 +380,7 @@ def _fill(
     same_machine: bool,
 ) -> None:
     play = PLAYS[shape.operation, shape.protocol]
-    plan.shape, plan.protocol, plan.model = shape, shape.protocol, play.spec.model
+    plan.shape, plan.protocol, plan.model = shape, shape.protocol, shape.model
     plan.entry, plan.keys, plan.released = entry, asked.keys, asked.release
     plan.own_size, plan.partner_size = shape.sizes
     plan.rejected = {} if plan.own is None else plan.own.keyed.rejected.counts()
@@ -325,12 +389,12 @@ def _fill(
     plan.quota_left = entry.runs_left
     names = {"initiator": own_card(home).card.name, "responder": plan.partner}
     plan.leakage = leakage_of(play, shape, names)
-    payload, work = play.payload_bytes(shape), play.work_items(shape)
+    payload = play.payload_bytes(shape)
     limit = home.settings.limits.transfer_bytes
     if max(payload) > limit:
         raise UsageError("operations.transfer-over-limit", size=max(payload), limit=limit)
-    plan.work = work[0]
-    plan.estimate = estimate(payload, work, status.seconds_per_item, same_machine=same_machine)
+    plan.work = play.work_items(shape)[0]
+    plan.estimate = estimate(payload, play.curve_items(shape), status.seconds_per_item, same_machine=same_machine)
 
 
 def too_small(plan: Plan, common: int) -> PolicyDeniedError | None:

@@ -21,7 +21,7 @@ from psc.policy.release import dummies
 from psc.protocols.base import ProtocolSpec, Script
 from psc.protocols.padding import padded_size
 from psc.session.hello import Accept, AggregateTerms, Hello
-from psc.types import Noise, OperationName, OutputTo, ReleasedColumn
+from psc.types import Model, Noise, OperationName, OutputTo, ReleasedColumn
 
 if TYPE_CHECKING:
     from psc.operations.requests import Request
@@ -50,6 +50,7 @@ class RunShape:
         rows_per_key: rows of one key that are released at most.
         output_to: who learns the result.
         minimum_result: fewer common keys than this are not shown.
+        model: the adversary model of the run.
         noise: the noise on what is released; ``None`` for exact results.
         aggregate: what an aggregate computes.
         responder_blocks: padded sizes of the responder's groups, where they travel as blocks.
@@ -63,6 +64,7 @@ class RunShape:
     rows_per_key: int
     output_to: OutputTo
     minimum_result: int
+    model: Model = "semi-honest"
     noise: Noise | None = None
     aggregate: AggregateTerms | None = None
     responder_blocks: tuple[int, ...] = ()
@@ -79,6 +81,7 @@ class RunShape:
             hello.rows_per_key,
             hello.output_to,
             hello.minimum_result,
+            hello.model,
             hello.noise,
             hello.aggregate,
         )
@@ -99,6 +102,9 @@ class Play(ABC, Generic[Asked, Answered]):
     """One operation under one protocol."""
 
     spec: ClassVar[ProtocolSpec]
+    models: ClassVar[tuple[Model, ...]] = ("semi-honest",)
+    """The adversary models that it withstands."""
+
     noisy: ClassVar[bool] = False
     """Whether an agreement's noise applies to its results."""
 
@@ -121,6 +127,7 @@ class Play(ABC, Generic[Asked, Answered]):
             rows_per_key=allow.max_rows_per_key,
             output_to=asked.output_to,
             minimum_result=allow.limits.min_result,
+            model=asked.model,
             noise=noise,
         )
 
@@ -130,7 +137,9 @@ class Play(ABC, Generic[Asked, Answered]):
         Raises:
             MalformedMessageError: it says what an initiator of ours would never say.
         """
-        if hello.aggregate is not None or (hello.noise is not None and not self.noisy):
+        one_sided = not hello.released and hello.output_to == "receiver"
+        modelled = hello.model in self.models and (hello.model == "semi-honest" or one_sided)
+        if hello.aggregate is not None or (hello.noise is not None and not self.noisy) or not modelled:
             raise MalformedMessageError("session.document-malformed", kind="Hello", where="aggregate")
 
     def check_feasible(self, hello: Hello, keys: int) -> None:
@@ -161,6 +170,10 @@ class Play(ABC, Generic[Asked, Answered]):
     @abstractmethod
     def statement(self, shape: RunShape) -> tuple[list[str], list[str]]:
         """Return the text codes of what the initiator and the responder learn."""
+
+    def curve_items(self, shape: RunShape) -> tuple[float, float]:
+        """Return the work of both sides in multiplications of the curve, for the estimate of time."""
+        return self.work_items(shape)
 
     def fields(self, shape: RunShape) -> dict[str, str]:
         """Return what the texts of ``statement`` need beside names, sizes and released columns."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal, cast, get_args
 
 from psc.engines import DEFAULT
 from psc.errors import UsageError
 from psc.operations.select import Output
-from psc.types import Membership, OperationName, OutputTo
+from psc.types import Membership, Model, OperationName, OutputTo
 
 __all__ = ["Aggregate", "Count", "GroupBy", "Match", "Request", "Select", "key_names"]
 
@@ -50,14 +50,33 @@ class _Asked:
 
 @dataclass(frozen=True)
 class Match(_Asked):
-    """Which of our rows match, and for these the partner's released columns named in ``want``."""
+    """Which of our rows match, and for these the partner's released columns named in ``want``.
+
+    Attributes:
+        want: the partner's columns.
+        protocol: ``auto`` takes the quicker of ``vole-psi`` and ``dh-psi`` for the sizes.
+        model: ``malicious`` withstands a partner that departs from the protocol; it is there for matches without columns whose
+            result goes to us alone. ``auto`` takes it where it is there.
+    """
 
     OPERATION: ClassVar[OperationName] = "match"
 
     want: Sequence[str] = field(default=(), kw_only=True)
+    protocol: Literal["auto", "dh-psi", "vole-psi"] = field(default="auto", kw_only=True)
+    model: Literal["auto"] | Model = field(default="auto", kw_only=True)
 
     def __post_init__(self) -> None:
+        if self.protocol not in ("auto", "dh-psi", "vole-psi") or self.model not in ("auto", *get_args(Model)):
+            raise UsageError("operations.no-such-protocol", protocol=self.protocol, model=self.model)
         object.__setattr__(self, "want", (self.want,) if isinstance(self.want, str) else tuple(self.want))
+        if self.model == "malicious" and (self.want or self.output_to != "receiver" or self.protocol == "dh-psi"):
+            raise UsageError("session.malicious-match-one-sided")
+
+    @property
+    def strongest_model(self) -> Model:
+        """The strongest adversary model that this match can withstand."""
+        one_sided = not self.want and self.output_to == "receiver" and self.protocol != "dh-psi"
+        return "malicious" if one_sided and self.model != "semi-honest" else "semi-honest"
 
 
 @dataclass(frozen=True)

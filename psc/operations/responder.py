@@ -38,7 +38,7 @@ from psc.operations.play import RunShape
 from psc.operations.prepare import source_state
 from psc.operations.running import Clock, record_end, record_failure, stoppable
 from psc.operations.status import PROTOCOLS, own_status
-from psc.operations.terms import PLAYS, play_of, protocol_of, receipt_of_run
+from psc.operations.terms import PLAYS, play_of, receipt_of_run
 from psc.policy.agreement import NO_LIMITS
 from psc.policy.catalogue import catalogue_for, check_request
 from psc.policy.decide import Allow, Deny, RunRequest
@@ -177,6 +177,7 @@ class NodeHandler:
             keys=hello.keys,
             release=hello.released,
             output_to=hello.output_to,
+            model=hello.model,
             values=() if hello.aggregate is None else hello.aggregate.values,
             groups=() if hello.aggregate is None else hello.aggregate.groups,
             membership="hidden" if hello.aggregate is None else hello.aggregate.membership,
@@ -211,8 +212,12 @@ class NodeHandler:
 
 def _check_software(hello: Hello) -> None:
     spec = PROTOCOLS.get(hello.protocol)
-    expected = protocol_of(hello.operation, "hidden" if hello.aggregate is None else hello.aggregate.membership)
-    ours = (expected, spec.version if spec else 0, spec.suite if spec else "", RULES_ID)
+    ours = (
+        hello.protocol if (hello.operation, hello.protocol) in PLAYS else "-",
+        spec.version if spec else 0,
+        spec.suite if spec else "",
+        RULES_ID,
+    )
     theirs = (hello.protocol, hello.protocol_version, hello.suite, hello.rules)
     if ours != theirs:
         raise ParameterMismatchError(

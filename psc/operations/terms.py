@@ -12,14 +12,16 @@ from psc.audit.receipt import LeakageStatement, Receipt, ReceiptParty, Transcrip
 from psc.operations.aggregate import DhSumAggregate, OwnerSumAggregate
 from psc.operations.count import DhPsiCount
 from psc.operations.leakage import Leakage, leakage_of
-from psc.operations.match import DhPsiMatch
+from psc.operations.match import DhPsiMatch, VolePsiMatch
 from psc.operations.play import Play, RunShape
+from psc.operations.requests import Aggregate, Match, Request
 from psc.session.hello import Accept, Hello, SessionId
-from psc.types import Membership, OperationName
+from psc.types import OperationName
 
-__all__ = ["PLAYS", "leakage_for", "play_of", "protocol_of", "receipt_of_run"]
+__all__ = ["PLAYS", "leakage_for", "play_of", "plays_of", "receipt_of_run"]
 
 PLAYS: dict[tuple[OperationName, str], Play[Any, Any]] = {
+    ("match", "vole-psi"): VolePsiMatch(),
     ("match", "dh-psi"): DhPsiMatch(),
     ("count", "dh-psi-count"): DhPsiCount(),
     ("aggregate", "dh-sum"): DhSumAggregate(),
@@ -28,11 +30,14 @@ PLAYS: dict[tuple[OperationName, str], Play[Any, Any]] = {
 """Every operation under every protocol that this release runs."""
 
 
-def protocol_of(operation: OperationName, membership: Membership = "hidden") -> str:
-    """Return the protocol by which an operation is run."""
-    if operation == "aggregate":
-        return "dh-sum" if membership == "hidden" else "owner-sum"
-    return "dh-psi" if operation == "match" else "dh-psi-count"
+def plays_of(request: Request) -> list[Play[Any, Any]]:
+    """Return the plays by which a request can be run, the preferred one first."""
+    wanted = [play for (operation, _), play in PLAYS.items() if operation == request.OPERATION]
+    if isinstance(request, Aggregate):
+        return [play for play in wanted if (play.spec.id == "dh-sum") == (request.membership == "hidden")]
+    if isinstance(request, Match) and request.protocol != "auto":
+        return [play for play in wanted if play.spec.id == request.protocol]
+    return wanted
 
 
 def play_of(shape: RunShape) -> Play[Any, Any]:
@@ -56,6 +61,7 @@ def receipt_of_run(hello: Hello, accept: Accept, identity: SessionId, transcript
         protocol=hello.protocol,
         protocol_version=hello.protocol_version,
         suite=hello.suite,
+        model=hello.model,
         purpose=hello.purpose,
         initiator=ReceiptParty(name=hello.initiator_name, identity=hello.initiator),
         responder=ReceiptParty(name=hello.responder_name, identity=hello.responder),

@@ -19,6 +19,7 @@ from psc.types import (
     GroupColumn,
     KeyColumn,
     Membership,
+    Model,
     Noise,
     OperationName,
     OutputTo,
@@ -113,6 +114,7 @@ class DatasetTerms(Document):
     ``values``, ``groups``, ``membership``, ``noise`` and ``min_group`` hold for aggregates. A value is granted with its scale
     and range, a group column by its name. ``membership`` says what may be known of who is in both sets: ``hidden`` from both
     sides, or ``owner``, known to the owner of the values, who then sums in the clear. ``noise`` is what the owner adds in a run.
+    ``model`` is the adversary model that a match must withstand.
     """
 
     dataset: NodeName
@@ -129,6 +131,7 @@ class DatasetTerms(Document):
     outputs: Annotated[tuple[OutputTo, ...], Field(min_length=1, max_length=3)] = ("receiver",)
     values: Annotated[tuple[ValueColumn, ...], Field(max_length=64)] = ()
     groups: Annotated[tuple[GroupColumn, ...], Field(max_length=64)] = ()
+    model: Model = "semi-honest"
     membership: Annotated[tuple[Membership, ...], Field(min_length=1, max_length=2)] = ("hidden",)
     noise: Noise | None = None
 

@@ -29,6 +29,7 @@ from psc.types import (
     GroupColumn,
     KeyColumn,
     Membership,
+    Model,
     Noise,
     OperationName,
     OutputTo,
@@ -78,6 +79,7 @@ class CatalogueEntry(Document):
     outputs: tuple[OutputTo, ...]
     values: tuple[ValueColumn, ...] = ()
     groups: tuple[GroupColumn, ...] = ()
+    model: Model = "semi-honest"
     membership: tuple[Membership, ...] = ("hidden",)
     noise: Noise | None = None
     min_group: Count = MIN_GROUP
@@ -110,6 +112,7 @@ class CatalogueEntry(Document):
             outputs=self.outputs,
             values=self.values,
             groups=self.groups,
+            model=self.model,
             membership=self.membership,
             noise=self.noise,
             min_group=self.min_group,
@@ -288,6 +291,7 @@ def _entry(stored: StoredAgreement, terms: DatasetTerms, record: DatasetRecord, 
         outputs=terms.outputs,
         values=tuple(value for value in terms.values if value in record.value_columns),
         groups=tuple(group for group in record.group_columns if group.name in {granted.name for granted in terms.groups}),
+        model=terms.model,
         membership=terms.membership,
         noise=terms.noise,
         min_group=terms.min_group,

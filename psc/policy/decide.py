@@ -22,7 +22,7 @@ from datetime import datetime
 from psc.errors import BudgetExhaustedError, PolicyDeniedError, Rule
 from psc.node.clock import next_day, parse_timestamp, timestamp
 from psc.policy.agreement import DatasetTerms, RunLimits, strictest, strictest_noise
-from psc.types import GroupColumn, KeyColumn, Membership, Noise, OperationName, OutputTo, ReleasedColumn, ValueColumn
+from psc.types import GroupColumn, KeyColumn, Membership, Model, Noise, OperationName, OutputTo, ReleasedColumn, ValueColumn
 
 __all__ = [
     "CHECKS",
@@ -55,6 +55,7 @@ class RunRequest:
         limits: bounds that the asking party's own documents set; the stricter of both parties' counts.
         values: the responder's values that are aggregated, as they were registered; empty for none.
         groups: the responder's columns that group an aggregate; their names count.
+        model: the adversary model that the run withstands.
         membership: what an aggregate may make known of who is in both sets.
         noise: noise that the asking party's own documents ask for; the smaller budget counts.
     """
@@ -72,6 +73,7 @@ class RunRequest:
     values: tuple[ValueColumn, ...] = ()
     groups: tuple[GroupColumn, ...] = ()
     membership: Membership = "hidden"
+    model: Model = "semi-honest"
     noise: Noise | None = None
 
 
@@ -307,6 +309,13 @@ def _output(case: _Case) -> _Fields | None:
     return {"output_to": case.request.output_to, "allowed": ", ".join(allowed)}
 
 
+def _model(case: _Case) -> _Fields | None:
+    # Only a match can be had under another model.
+    if case.request.operation != "match" or case.terms.model in ("semi-honest", case.request.model):
+        return None
+    return {"model": case.terms.model, "asked": case.request.model}
+
+
 def _dataset_changed(case: _Case) -> _Fields | None:
     wanted = case.request.dataset_version
     return None if wanted in (None, case.facts.version) else {"dataset": case.request.dataset}
@@ -355,6 +364,7 @@ CHECKS: tuple[tuple[Rule, Callable[[_Case], _Fields | None]], ...] = (
     (Rule.GROUP_NOT_GRANTED, _group),
     (Rule.MEMBERSHIP_NOT_ALLOWED, _membership),
     (Rule.OUTPUT_NOT_ALLOWED, _output),
+    (Rule.MODEL_TOO_WEAK, _model),
     (Rule.DATASET_CHANGED, _dataset_changed),
     (Rule.INPUT_TOO_SMALL, _too_small),
     (Rule.INPUT_TOO_LARGE, _too_large),

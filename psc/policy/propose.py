@@ -22,7 +22,7 @@ from psc.policy.agreement import MIN_GROUP, MIN_INPUT, MIN_RESULT, RUNS_PER_DAY,
 from psc.policy.agreement_file import SignedAgreement
 from psc.policy.agreements import StoredAgreement, add
 from psc.protocols.padding import padded_size
-from psc.types import GROUPS_MAX, GroupColumn, Membership, Noise, OperationName, OutputTo
+from psc.types import GROUPS_MAX, GroupColumn, Membership, Model, Noise, OperationName, OutputTo
 
 __all__ = ["VALID_FOR", "Offer", "propose"]
 
@@ -50,6 +50,8 @@ class Offer:
         outputs: who may learn a result; ``responder``, this node alone, goes with aggregates only.
         values: names of the values that an aggregate may use, each registered; none unless named.
         groups: names of the columns that an aggregate may group by, each registered; none unless named.
+        model: the adversary model that a match must withstand; ``malicious`` allows only matches without columns whose result
+            goes to the asking side alone.
         membership: what an aggregate may make known of who is in both sets: ``hidden`` from both sides, or ``owner``: this node
             learns it, sums in the clear and keeps the least group itself.
         noise: what this node adds to an aggregate, as ``laplace:0.5`` or ``psc.types.Noise``; None for none.
@@ -70,6 +72,7 @@ class Offer:
     outputs: Sequence[OutputTo] = ("receiver",)
     values: Sequence[str] = ()
     groups: Sequence[str] = ()
+    model: Model = "semi-honest"
     membership: Sequence[Membership] = ("hidden",)
     noise: Noise | str | None = None
     min_group: int = MIN_GROUP
@@ -151,6 +154,7 @@ def _terms(home: Home, offer: Offer) -> DatasetTerms:
             outputs=tuple(offer.outputs),
             values=tuple(values[name] for name in offer.values),
             groups=tuple(GroupColumn(name=name, groups=GROUPS_MAX) for name in offer.groups),
+            model=offer.model,
             membership=tuple(offer.membership),
             noise=parse_noise(offer.noise) if isinstance(offer.noise, str) else offer.noise,
             min_group=offer.min_group,

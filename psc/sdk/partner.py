@@ -20,7 +20,7 @@ from psc.operations.status import Status
 from psc.policy.catalogue import Catalogue
 from psc.session.channel import Channel
 from psc.transport.grpc.link import Link
-from psc.types import Membership, OutputTo
+from psc.types import Membership, Model, OutputTo
 
 __all__ = ["Partner"]
 
@@ -102,6 +102,8 @@ class Partner:
         dataset: str,
         purpose: str,
         want: Sequence[str] = (),
+        protocol: Literal["auto", "dh-psi", "vole-psi"] = "auto",
+        model: Literal["auto"] | Model = "auto",
         output_to: OutputTo = "receiver",
         on_bad: Literal["error", "skip"] = "error",
         rejects: str | Path | None = None,
@@ -124,6 +126,8 @@ class Partner:
             dataset=dataset,
             purpose=purpose,
             want=want,
+            protocol=protocol,
+            model=model,
             output_to=output_to,
             on_bad=on_bad,
             rejects=rejects,

@@ -15,6 +15,7 @@ from psc.types import (
     GroupColumn,
     KeyColumn,
     Membership,
+    Model,
     Noise,
     OperationName,
     OutputTo,
@@ -124,6 +125,7 @@ class Hello(Document):
     rows_per_key: int = Field(ge=1, le=1024)
     output_to: OutputTo
     minimum_result: int = Field(ge=0, le=1 << 40)
+    model: Model = "semi-honest"
     noise: Noise | None = None
     aggregate: AggregateTerms | None = None
     rules: PlainText = Field(max_length=64)

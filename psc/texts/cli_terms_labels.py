@@ -38,6 +38,7 @@ TERMS_LABELS: dict[str, tuple[str, str]] = {
         "{noise}, added by the owner of the data before numbers leave it",
         "{noise}，由数据方在数据离开前加入",
     ),
+    "terms-model": ("model of a match", "匹配的对方模型"),
     "terms-least-group": ("least group", "最小分组"),
     "value-granted": ("{name}: {low} to {high}, {scale} {scale:?decimal|decimals}", "{name}：{low} 至 {high}，{scale} 位小数"),
 }

@@ -151,6 +151,27 @@ TEXTS: dict[str, Text] = {
         "发送 {sent} MB，接收 {received} MB，约 {seconds} 秒；"
         "今日剩余次数：{left}；共同键少于 {minimum} 个的结果不予显示。",
     ),
+    "leakage.match.malicious": Text(
+        "If {initiator} departs from the protocol it learns which of about {table_size} keys {responder} also has, in place of "
+        "its {initiator_size}: the most that its table has room for.",
+        "若 {initiator} 偏离密码协议，可得知约 {table_size} 个键（其表格所能容纳的上限）中 {responder} 也有哪些，"
+        "而非其 {initiator_size} 个。",
+    ),
+    "leakage.match.withstood": Text(
+        "If {responder} departs from the protocol it can at most have other keys than it says, or end the run; a failed run is "
+        "on record on both sides.",
+        "若 {responder} 偏离密码协议，最多只能使用与其声称不同的键，或终止运行；失败的运行双方均有记录。",
+    ),
+    "operations.plan-protocol": Text(
+        "{protocol} rather than {other}: about {seconds} s against {other_seconds} s on this link.",
+        "选用 {protocol} 而非 {other}：在此链路上约 {seconds} 秒，后者约 {other_seconds} 秒。",
+    ),
+    "operations.no-such-protocol": Text(
+        "There is no protocol {protocol} with model {model} for a match.",
+        "匹配没有密码协议 {protocol} 与{model:=semi-honest 半诚实|malicious 恶意|auto 自动}模型的组合。",
+        "protocol is auto, dh-psi or vole-psi; model is auto, semi-honest or malicious.",
+        "protocol 为 auto、dh-psi 或 vole-psi；model 为 auto、semi-honest 或 malicious。",
+    ),
     "operations.plan-aggregate-hidden": Text(
         "Computes {outputs}; groups: {groups} (at most {cells} cells); nobody learns which customers match; groups of fewer than "
         "{minimum} customers are withheld by this node; noise: {noise}.",

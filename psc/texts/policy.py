@@ -240,6 +240,12 @@ _RULES: dict[str, Text] = {
         "Ask for an agreed output.",
         "请使用已约定的输出方式。",
     ),
+    "policy.denied-model-too-weak": Text(
+        "The agreement demands a match that withstands a {model} partner; this one is {asked}.",
+        "授权协议要求匹配能抵御{model:=semi-honest 半诚实|malicious 恶意}对方；本次为{asked:=semi-honest 半诚实|malicious 恶意}模型。",
+        "Match without columns, with the result to this side alone, and leave the protocol to psc (--protocol auto).",
+        "请不要求列、结果仅给本方，并由 psc 选择密码协议（--protocol auto）。",
+    ),
     "policy.denied-input-too-small": Text(
         "The {side}'s {size} distinct {size:?key is|keys are} fewer than the agreed minimum of {min_input}.",
         "{side:=initiator 发起方|responder 应答方}有 {size} 个不同键，少于约定的最小值 {min_input}。",

@@ -300,9 +300,7 @@ def test_noise_spreads_as_agreed_and_averages_to_the_truth(pair: NodePair, membe
     counts, sums = [], []
     with pair.merchant.connect("courier") as courier:
         plan = courier.plan(
-            psc.Aggregate(
-                case.own, on="phone", dataset="parcels", select=psc.sum("fee"), membership=membership, purpose=PURPOSE
-            )
+            psc.Aggregate(case.own, on="phone", dataset="parcels", select=psc.sum("fee"), membership=membership, purpose=PURPOSE)
         )
         assert "laplace:4" in str(plan)
         for _ in range(30):

@@ -141,6 +141,7 @@ BREAK: dict[Rule, list[Callable[[Case], None]]] = {
     Rule.GROUP_NOT_GRANTED: [request(groups=(CITY,))],
     Rule.MEMBERSHIP_NOT_ALLOWED: [request(membership="owner")],
     Rule.OUTPUT_NOT_ALLOWED: [request(output_to="both"), request(output_to="responder")],
+    Rule.MODEL_TOO_WEAK: [view(terms=VIEW.terms.model_copy(update={"model": "malicious"}))],
     Rule.DATASET_CHANGED: [request(dataset_version="b" * 64), facts(version="b" * 64)],
     Rule.INPUT_TOO_SMALL: [request(input_size=999), request(input_size=0), facts(key_count=999)],
     Rule.INPUT_TOO_LARGE: [request(input_size=1_000_001)],
