@@ -42,10 +42,12 @@ bench: $(VENV)/.built           ## measured on this machine; JSON lines are appe
 	$(BIN)/python -m benchmarks.macro.runs --output benchmarks/results/macro.jsonl
 	$(BIN)/python -m benchmarks.macro.shares
 	$(BIN)/python -m benchmarks.report
-bench-peers: $(VENV)/.built     ## beside spu, in an environment of its own, on the same files in the same call
+bench-peers: $(VENV)/.built     ## beside spu and other libraries' encryption, each in an environment of its own, in the same call
 	@mkdir -p benchmarks/results
 	test -x .venv-peers/bin/python || { $(PYTHON) -m venv .venv-peers && .venv-peers/bin/pip install --quiet spu==0.9.5; }
 	$(BIN)/python -m benchmarks.peers.ecdh --output benchmarks/results/peers.jsonl
+	test -x .venv-sums/bin/python || { $(PYTHON) -m venv .venv-sums && .venv-sums/bin/pip install --quiet phe==1.5.0 gmpy2 pypaillier==0.8.0 sf-heu==0.5.2b0 tenseal==0.3.18; }
+	$(BIN)/python -m benchmarks.micro.rlwe --peer-python .venv-sums/bin/python --output benchmarks/results/rlwe.jsonl --page docs/protocols/packed-encryption.md
 	$(BIN)/python -m benchmarks.report
 proto: $(VENV)/.built ; $(BIN)/python protos/generate.py
 notebooks: $(VENV)/.built ; cd examples && ../$(BIN)/jupyter execute --inplace *.ipynb

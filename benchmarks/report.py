@@ -1,6 +1,6 @@
 """Writes the figures of the documents from the raw samples: ``python -m benchmarks.report``.
 
-Reads ``benchmarks/results/{macro,peers}.jsonl`` (``make bench`` and ``make bench-peers`` append to them) and replaces what
+Reads ``benchmarks/results/{macro,peers,rlwe}.jsonl`` (``make bench`` and ``make bench-peers`` append to them) and replaces what
 stands between the markers of ``docs/benchmarks.md`` and of both READMEs. Nothing there is typed by hand.
 """
 
@@ -101,6 +101,21 @@ def peers(found: Sequence[Sample]) -> str:
     return table(head, rows)
 
 
+def encryption(found: Sequence[Sample]) -> str:
+    """Return the tables of packed encryption: its phases by backend, and encryption a value beside peers."""
+    phases = [sample for sample in found if sample["part"] == "phase"]
+    rows = []
+    for (backend, phase), group in grouped(phases, "backend", "phase").items():
+        seconds = [f"{median(group, key):.4f}" for key in ("seconds", "cpu_seconds")]
+        rows.append((f"{phase}, `{backend}`", str(len(group)), f"{group[0]['positions']:,}", *seconds))
+    whole = table(("phase", "rounds", "positions", "wall s", "CPU s"), rows)
+    peer_rows = []
+    for (peer, released), group in grouped([one for one in found if one["part"] == "peer"], "peer", "version").items():
+        micro = [f"{median(group, key) / group[0]['values'] * 1e6:,.2f}" for key in ("seconds", "cpu_seconds")]
+        peer_rows.append((f"{peer} ({released})", *micro))
+    return f"{whole}\n\n" + table(("encryption by peers", "µs a value", "CPU µs a value"), peer_rows)
+
+
 def replace(path: Path, text: str) -> None:
     """Replace what stands between the markers of a document."""
     before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
@@ -129,6 +144,16 @@ def main() -> None:
             "Medians, of the ratios too.",
             f"{machine_line(pairs)}\n",
             peers(pairs),
+        ]
+    encrypted = samples("rlwe.jsonl")
+    if encrypted:
+        parts += [
+            "\n## Packed encryption",
+            "The encrypted leg of sums alone: 3 columns by 10 cells, 30 sums, all threads; and encryption a value by other",
+            "libraries, in the same rounds.",
+            "[packed-encryption.md](protocols/packed-encryption.md) has the kernels beside their bound.",
+            f"Medians. {machine_line([encrypted[-1]['machine']])}\n",
+            encryption(encrypted),
         ]
     replace(Path("docs/benchmarks.md"), "\n".join(parts))
     if whole:

@@ -28,7 +28,9 @@ Sample = Callable[[bool], Callable[[], object]]
 
 def cases() -> dict[str, Sample]:
     """Return for each kernel what prepares one call, with a fixed secret or a fresh one."""
-    from psc.crypto import Items, Rng, Scalar, hash_and_mask, hash_to_group, mask
+    import numpy as np
+
+    from psc.crypto import RLWE, Items, Rng, Scalar, hash_and_mask, hash_to_group, mask
 
     rng = Rng.system()
     fixed_items, key = Items.from_list([bytes(14)] * BATCH), rng.scalar()
@@ -54,7 +56,30 @@ def cases() -> dict[str, Sample]:
         secret = scalar(fixed)
         return lambda: mask(points, secret)
 
-    return {"hash_to_group, items": hashing, "hash_and_mask, items": both, "mask, scalar": masking}
+    owner = RLWE.owner(CONTEXT, 0, 1, rng)
+    material, block = owner.key_material(), owner.encrypt(0, np.ones((RLWE.block, 1), np.int64))
+
+    def absorbing(weighted: bool) -> Sample:
+        def prepare(fixed: bool) -> Callable[[], object]:
+            matcher = RLWE.matcher(CONTEXT, 0, 1, 3, material)
+            drawn = np.frombuffer(rng.bytes(12 * RLWE.block), np.uint32).reshape(3, RLWE.block)
+            cells = drawn[0].astype(np.int32) % 4 - 1
+            weights = (drawn[1].astype(np.int64) * (1 - 2 * (drawn[2] & 1).astype(np.int64))) if weighted else None
+            if fixed and weights is not None:
+                weights[:] = 0
+            elif fixed:
+                cells[:] = -1
+            return lambda: matcher.absorb(0, block, cells, weights)
+
+        return prepare
+
+    return {
+        "hash_to_group, items": hashing,
+        "hash_and_mask, items": both,
+        "mask, scalar": masking,
+        "absorb, cells": absorbing(False),
+        "absorb, weights": absorbing(True),
+    }
 
 
 def welch(samples: list[tuple[bool, float]]) -> float:
@@ -72,11 +97,13 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=20_000)
+    parser.add_argument("--only", nargs="*", help="kernels to time; all when absent")
     given = parser.parse_args()
     os.environ["PSC_THREADS"] = "1"
     if not os.environ.get("PSC_BACKEND"):
         for backend in BACKENDS:
             command = [sys.executable, "-m", "benchmarks.micro.constant_time", "--samples", str(given.samples)]
+            command += ["--only", *given.only] if given.only else []
             subprocess.run(command, env={**os.environ, "PSC_BACKEND": backend}, check=False)
         return
     try:
@@ -85,7 +112,8 @@ def main() -> None:
         print(error)
         return
     print(f"backend {name}, {given.samples:,} samples, {BATCH} items a call", flush=True)
-    for name, prepare in cases().items():
+    chosen = {name: prepare for name, prepare in cases().items() if not given.only or name in given.only}
+    for name, prepare in chosen.items():
         samples = []
         for _ in range(given.samples):
             fixed = random.random() < 0.5

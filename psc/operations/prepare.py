@@ -35,7 +35,7 @@ def source_state(source: str) -> object | None:
     return None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OwnGroups:
     """The own side's groups: its group columns, the labels of each group, and for each key the index of its group."""
 
@@ -44,7 +44,7 @@ class OwnGroups:
     index: NDArray[np.int32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OwnTable:
     """The own table as a plan read it; ``check_unchanged`` refuses to run on anything else.
 

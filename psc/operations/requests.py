@@ -37,7 +37,7 @@ class _Asked:
 
     OPERATION: ClassVar[OperationName]
 
-    source: object
+    source: object = field(repr=False)  # a frame would print its rows
     _: KW_ONLY
     on: On
     dataset: str

@@ -1,5 +1,8 @@
 //! Eight residues a register. Nothing is reduced between the stages of a transform: a prime has 42 bits, the multiplier takes
 //! 52. `docs/protocols/packed-encryption.md` gives the bounds of every stage.
+//!
+//! Within a transform only the low 52 bits of a lane count, since the multiplier reads no others: a product modulo 2^52 that
+//! carries into the bits above is not masked there, but once at the end.
 
 use core::arch::x86_64::*;
 
@@ -191,14 +194,28 @@ impl Field {
         }
     }
 
-    /// x·w, below 2p; x is below 2^52.
+    /// x·w, below 2p, for x below 2^52, with something above the low 52 bits.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     fn times(&self, x: __m512i, w: Wide) -> __m512i {
-        let zero = _mm512_setzero_si512();
-        let quotient = _mm512_madd52hi_epu64(zero, x, w.quotient);
-        let low = _mm512_madd52lo_epu64(zero, x, w.value);
-        _mm512_and_si512(_mm512_madd52lo_epu64(low, quotient, self.negative), self.word)
+        self.times_and_add(_mm512_setzero_si512(), x, w)
+    }
+
+    /// sum + x·w.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
+    fn times_and_add(&self, sum: __m512i, x: __m512i, w: Wide) -> __m512i {
+        #[cfg(test)]
+        tally::count(3);
+        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), x, w.quotient);
+        _mm512_madd52lo_epu64(_mm512_madd52lo_epu64(sum, x, w.value), quotient, self.negative)
+    }
+
+    /// The low 52 bits.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
+    fn masked(&self, x: __m512i) -> __m512i {
+        _mm512_and_si512(x, self.word)
     }
 
     /// From below 2p to below p.
@@ -208,11 +225,13 @@ impl Field {
         _mm512_min_epu64(x, _mm512_sub_epi64(x, self.modulus))
     }
 
-    /// From below 2^52 to below 2p.
+    /// From the low 52 bits to a number below 2p.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     fn fold(&self, x: __m512i) -> __m512i {
-        let high = _mm512_srli_epi64::<{ RESIDUE_BITS as u32 }>(x);
+        #[cfg(test)]
+        tally::count(1);
+        let high = _mm512_srli_epi64::<{ RESIDUE_BITS as u32 }>(self.masked(x));
         _mm512_madd52lo_epu64(_mm512_and_si512(x, self.low), high, self.delta)
     }
 
@@ -220,8 +239,9 @@ impl Field {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     fn apart(&self, x: __m512i, y: __m512i, w: Wide) -> (__m512i, __m512i) {
-        let product = self.times(y, w);
-        (_mm512_add_epi64(x, product), _mm512_sub_epi64(_mm512_add_epi64(x, self.twice), product))
+        let sum = self.times_and_add(x, y, w);
+        let double = _mm512_add_epi64(_mm512_add_epi64(x, x), self.twice);
+        (sum, _mm512_sub_epi64(double, sum))
     }
 
     /// (x + y, (x − y)·w) for y below `bound`, a multiple of p.
@@ -423,9 +443,9 @@ fn inverse_last(field: &Field, prime: &Prime, bounds: [__m512i; 2], values: &mut
         let (low, low_other) = field.together(*a, *b, second, bounds[0]);
         let (high, high_other) = field.together(*c, *d, third, bounds[0]);
         let (sum, difference) = field.together(low, high, last, bounds[1]);
-        (*a, *c) = (field.once(field.times(sum, shrink)), field.once(difference));
+        (*a, *c) = (field.once(field.masked(field.times(sum, shrink))), field.once(field.masked(difference)));
         let (sum, difference) = field.together(low_other, high_other, last, field.twice);
-        (*b, *d) = (field.once(field.times(sum, shrink)), field.once(difference));
+        (*b, *d) = (field.once(field.masked(field.times(sum, shrink))), field.once(field.masked(difference)));
     }
 }
 
@@ -434,6 +454,8 @@ fn multiply_add(prime: &Prime, sum: &mut Vectors, a: &Vectors, b: &Vectors) {
     let (field, zero) = (Field::new(prime), _mm512_setzero_si512());
     let inverse = splat(prime.negative_inverse);
     for ((sum, a), b) in sum.iter_mut().zip(a).zip(b) {
+        #[cfg(test)]
+        tally::count(4);
         let low = _mm512_madd52lo_epu64(zero, *a, *b);
         let times = _mm512_madd52lo_epu64(zero, low, inverse);
         let high = _mm512_madd52hi_epu64(_mm512_madd52hi_epu64(zero, *a, *b), times, field.modulus);
@@ -457,6 +479,8 @@ impl Products {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512bw,avx512vl")]
     fn add(&mut self, index: usize, a: __m512i, b: __m512i) {
+        #[cfg(test)]
+        tally::count(2);
         let [low, high] = &mut self.0[index];
         *low = _mm512_madd52lo_epu64(*low, a, b);
         *high = _mm512_madd52hi_epu64(*high, a, b);
@@ -516,4 +540,44 @@ fn unpack(plane: &Plane, out: &mut Vectors) -> u64 {
         largest = _mm512_max_epu64(largest, *out);
     }
     _mm512_reduce_max_epu64(largest)
+}
+
+/// How many multiplications of eight lanes a thread started.
+#[cfg(test)]
+mod tally {
+    use std::cell::Cell;
+
+    thread_local! {
+        static MULTIPLICATIONS: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub fn count(more: u64) {
+        MULTIPLICATIONS.set(MULTIPLICATIONS.get() + more);
+    }
+
+    pub fn of(work: impl FnOnce()) -> u64 {
+        MULTIPLICATIONS.set(0);
+        work();
+        MULTIPLICATIONS.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rlwe::prime::primes;
+
+    /// The counts that `benchmarks/micro/rlwe.py` derives the bound from.
+    #[test]
+    fn kernels_take_the_stated_multiplications() {
+        let Some(ring) = Ifma::detect() else { return };
+        let (prime, a) = (&primes()[0], Residues::zero());
+        let (mut values, cells, weights) = (Residues::zero(), Cells([0; DEGREE]), Integers::zero());
+        assert_eq!(tally::of(|| ring.forward(prime, &mut values)), 20_992);
+        assert_eq!(tally::of(|| ring.inverse(prime, &mut values)), 21_760);
+        assert_eq!(tally::of(|| ring.multiply_add(prime, &mut values, &a, &a)), 4_096);
+        assert_eq!(tally::of(|| assert_eq!(ring.inner(prime, &a, &a), 0)), 2_048);
+        assert_eq!(tally::of(|| assert_eq!(ring.sum(prime, &a, &cells, Some(&weights), 0), 0)), 2_048);
+        assert_eq!(tally::of(|| assert_eq!(ring.sum(prime, &a, &cells, None, 0), 0)), 0);
+    }
 }
