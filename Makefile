@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUST   := $(shell find rust -name '*.rs' -not -path '*/target/*') $(wildcard rust/*/Cargo.toml) Cargo.toml Cargo.lock
 
-.PHONY: demo test check fmt lint type rust vectors fault bench bench-peers proto notebooks lock clean
+.PHONY: demo test check fmt lint type rust vectors fault bench bench-peers okvs proto notebooks lock clean
 
 demo: $(VENV)/.built            ## the main job on made-up data, two processes over mutual TLS
 	$(BIN)/psc demo
@@ -50,6 +50,9 @@ bench-peers: $(VENV)/.built     ## beside spu and other libraries' encryption, e
 	$(BIN)/python -m benchmarks.micro.rlwe --peer-python .venv-sums/bin/python --output benchmarks/results/rlwe.jsonl --page docs/protocols/packed-encryption.md
 	$(BIN)/python -m benchmarks.report
 proto: $(VENV)/.built ; $(BIN)/python protos/generate.py
+okvs:                           ## how often the key-value store fails: ten minutes; fails when the law does not hold
+	cargo run --release --locked -p psc-core --example okvs_failure > benchmarks/results/okvs_failure.jsonl
+	$(BIN)/python -m benchmarks.report
 notebooks: $(VENV)/.built ; cd examples && ../$(BIN)/jupyter execute --inplace *.ipynb
 lock: $(VENV)/.installed        ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock

@@ -116,6 +116,28 @@ def encryption(found: Sequence[Sample]) -> str:
     return f"{whole}\n\n" + table(("encryption by peers", "µs a value", "CPU µs a value"), peer_rows)
 
 
+def okvs(found: Sequence[Sample]) -> str:
+    """Return the table of the key-value store's failure rates."""
+    head = ("keys", "widths", "trials a width", "failures", "bits a bit of width", "bits at 256", "by theory", "bits at 256")
+    rows = []
+    for (keys,), group in sorted(grouped(found, "keys").items()):
+        points = [sample for sample in group if sample["benchmark"] == "okvs.failure"]
+        fit = next(sample for sample in group if sample["benchmark"] == "okvs.failure.fit")
+        rows.append(
+            (
+                f"{keys:,}",
+                f"{points[0]['width']} to {points[-1]['width']}",
+                f"{points[0]['trials']:,}",
+                f"{points[0]['failures']:,} to {points[-1]['failures']:,}",
+                f"{fit['slope']:.3f}",
+                f"{fit['bits']:.1f}",
+                f"{fit['slope_of_queue']:.3f}",
+                f"{fit['bits_of_queue']:.1f}",
+            )
+        )
+    return table(head, rows)
+
+
 def replace(path: Path, text: str) -> None:
     """Replace what stands between the markers of a document."""
     before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
@@ -125,7 +147,9 @@ def replace(path: Path, text: str) -> None:
 
 def main() -> None:
     """Write the figures from the command line."""
-    whole, pairs = samples("macro.jsonl"), samples("peers.jsonl")
+    whole, pairs, failures = samples("macro.jsonl"), samples("peers.jsonl"), samples("okvs_failure.jsonl")
+    if failures:
+        replace(Path("docs/protocols/vole-psi.md"), okvs(failures))
     parts = []
     if whole:
         parts += [

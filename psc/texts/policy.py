@@ -242,7 +242,8 @@ _RULES: dict[str, Text] = {
     ),
     "policy.denied-model-too-weak": Text(
         "The agreement demands a match that withstands a {model} partner; this one is {asked}.",
-        "授权协议要求匹配能抵御{model:=semi-honest 半诚实|malicious 恶意}对方；本次为{asked:=semi-honest 半诚实|malicious 恶意}模型。",
+        "授权协议要求匹配能抵御{model:=semi-honest 半诚实|malicious 恶意}对方；"
+        "本次为{asked:=semi-honest 半诚实|malicious 恶意}模型。",
         "Match without columns, with the result to this side alone, and leave the protocol to psc (--protocol auto).",
         "请不要求列、结果仅给本方，并由 psc 选择密码协议（--protocol auto）。",
     ),

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! * [`base_ot`]: 128 oblivious transfers on ristretto255, secure against malicious parties.
-//! * [`extension`]: from them, correlated transfers for the trees and a short VOLE ([`base_vole`]) for their leaves, under
+//! * [`small`], [`extension`]: from them, correlated transfers for the trees and a short VOLE ([`base_vole`]) for their leaves, under
 //!   the same `delta`, with a consistency check.
 //! * [`trees`]: pseudorandom trees of which the receiver knows all leaves but one: a sparse VOLE.
 //! * [`code`]: the code that compresses the sparse VOLE to a pseudorandom one (dual LPN).
@@ -40,6 +40,7 @@ pub mod layout;
 pub mod receiver;
 pub mod sender;
 pub mod session;
+pub mod small;
 pub mod trees;
 
 pub use kernels::Kernels;

@@ -9,6 +9,7 @@ import pytest
 from psc._proto.psc.v1 import messages_pb2 as wire
 from psc.crypto import PointBatch
 from psc.errors import LocalProtocolError, MalformedMessageError
+from psc.protocols import vole_psi
 from psc.protocols.base import CHUNK_BYTES, Message
 from psc.protocols.cells import LABEL_BYTES_MAX, CellCounts, GroupLabels
 from psc.protocols.dh_psi import BlindedItems, EvaluatedItems, MatchedPositions, RowEntries, SenderTags
@@ -37,6 +38,16 @@ MESSAGES: list[Message] = [
     CellCounts(b"\x03", b"counts"),
     ReleasedSums(b"sums"),
     ReleasedTable(b"\x01", b"", b"sums"),
+    vole_psi.VoleChoices(b"choices"),
+    vole_psi.VoleExtension(b"\x00"),
+    vole_psi.VoleTrees(b"trees"),
+    vole_psi.VoleChallenge(b"challenge"),
+    vole_psi.VoleAnswer(b"answer"),
+    vole_psi.MaskCommitment(bytes(32)),
+    vole_psi.TableSeed(bytes(32)),
+    vole_psi.MaskedTable(bytes(16)),
+    vole_psi.ReceiverMask(bytes(16)),
+    vole_psi.MaskOpening(bytes(48)),
 ]
 
 

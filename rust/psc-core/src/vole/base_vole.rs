@@ -32,10 +32,10 @@ mod tests {
         let delta = rng.word();
         let pairs: Vec<[u128; 2]> = (0..COUNT).map(|_| [rng.word(), rng.word()]).collect();
         let keys: Vec<u128> =
-            pairs.iter().enumerate().map(|(index, pair)| pair[(delta >> index & 1) as usize]).collect();
+            pairs.iter().enumerate().map(|(index, pair)| pair[(!delta >> index & 1) as usize]).collect();
         let choices: Vec<u128> = (0..9).map(|_| rng.word()).collect();
         for simd in Simd::available() {
-            let (received, message) = extension::receive(simd, &session, &[0; 32], &pairs, &choices);
+            let (received, message) = extension::receive(simd, &session, &[0; 32], &pairs, &choices, &mut rng);
             let sent = extension::send(simd, &session, &[0; 32], &keys, delta, 9, &message).unwrap();
             let (a, b) = (values(&received, 2, 6), values(&sent, 2, 6));
             for index in 0..6 {

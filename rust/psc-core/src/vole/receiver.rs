@@ -46,7 +46,7 @@ impl Receiver {
         let binding = session.digest("base", &[message, &reply]);
         let layout = parameters.layout();
         let choices = Zeroizing::new((0..layout.words()).map(|_| rng.word()).collect::<Vec<_>>());
-        let (columns, extension) = extension::receive(kernels.simd, &session, &binding, &keys, &choices);
+        let (columns, extension) = extension::receive(kernels.simd, &session, &binding, &keys, &choices, rng);
         reply.extend_from_slice(&extension);
         Ok((Self { kernels, session, parameters, layout, choices, columns }, reply))
     }

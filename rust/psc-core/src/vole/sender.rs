@@ -43,7 +43,7 @@ impl Sender {
     ) -> Result<(Self, Vec<u8>)> {
         let session = Session::new(identifier, &parameters)?;
         let delta = Zeroizing::new(rng.word());
-        let (chooser, choices) = Chooser::start(kernels.backend, &session, *delta, rng)?;
+        let (chooser, choices) = Chooser::start(kernels.backend, &session, !*delta, rng)?;
         let message = choices.clone();
         Ok((Self { kernels, session, parameters, layout: parameters.layout(), delta, chooser, choices }, message))
     }

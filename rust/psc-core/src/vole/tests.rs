@@ -59,7 +59,7 @@ fn fits(outcome: &Outcome) -> bool {
 #[test]
 fn vectors_fit_in_every_size_and_mode() {
     for kernels in all_kernels() {
-        for outputs in [1, 2, 1 << 10, 8896, 8897, (1 << 14) + 5] {
+        for outputs in [1, 2, 1 << 10, 8896, 8897, (1 << 14) + 5, 1 << 16] {
             for mode in [Mode::SemiHonest, Mode::Malicious] {
                 let outcome = run(kernels, outputs, mode, &|_, _| ()).unwrap();
                 assert!(fits(&outcome), "{outputs}, {mode:?}, {:?}", kernels.simd);
@@ -78,7 +78,9 @@ fn vectors_fit_in_every_size_and_mode() {
 #[test]
 fn large_vectors_fit() {
     let kernels = Kernels::selected().unwrap();
-    assert!(fits(&run(kernels, 1 << 18, Mode::Malicious, &|_, _| ()).unwrap()));
+    for mode in [Mode::SemiHonest, Mode::Malicious] {
+        assert!(fits(&run(kernels, 1 << 20, mode, &|_, _| ()).unwrap()));
+    }
     // Several codes.
     let outputs = (1 << 21) + 1;
     let outcome = run(kernels, outputs, Mode::Malicious, &|_, _| ()).unwrap();
@@ -118,7 +120,7 @@ fn known_answer() {
     use sha2::Digest as _;
     let hex =
         |bytes: &[u8]| sha2::Sha256::digest(bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    assert_eq!([hex(&transcript), hex(&bytes)], ["bc310c027bf4bcad", "84e0e5dcccc5ba8e"]);
+    assert_eq!([hex(&transcript), hex(&bytes)], ["ff0cd2e38c12d4a3", "84e0e5dcccc5ba8e"]);
 }
 
 /// One altered byte of any message ends a malicious-mode run with an error. The one exception changes nothing: of the
@@ -209,5 +211,50 @@ fn states_have_an_order() {
         }
         assert!(matches!(punctured.answer(&[0; 32]).err(), Some(Error::OutOfOrder { .. })));
         rng.word();
+    }
+}
+
+/// Bytes of the right length that no party made: an error or a wrong result, and no panic; no result in malicious mode.
+#[test]
+fn garbage_of_the_right_length_is_survived() {
+    let kernels = Kernels::selected().unwrap();
+    let mut rng = Rng::insecure_from_seed(b"garbage");
+    let mut noise = vec![0; 2_000_000];
+    rng.fill(&mut noise);
+    for mode in [Mode::SemiHonest, Mode::Malicious] {
+        for number in 0..if mode == Mode::Malicious { 5 } else { 3 } {
+            for kind in 0..3 {
+                let outcome = run(kernels, 5, mode, &|which, bytes| match kind {
+                    _ if which != number => (),
+                    0 => bytes.fill(0),
+                    1 => bytes.fill(255),
+                    _ => {
+                        let length = bytes.len();
+                        bytes.copy_from_slice(&noise[..length]);
+                    }
+                });
+                // Only the trees are unchecked, in semi-honest mode.
+                let unchecked = mode == Mode::SemiHonest && number == 2;
+                assert_eq!(outcome.is_ok(), unchecked, "{mode:?}, message {number}, {kind}");
+            }
+        }
+    }
+}
+
+/// Parties on different machines choose different kernels.
+#[test]
+fn parties_may_use_different_kernels() {
+    let all = all_kernels();
+    let parameters = Parameters::new(3000, Mode::Malicious).unwrap();
+    for (index, &one) in all.iter().enumerate() {
+        let other = all[(index + 1) % all.len()];
+        let mut rng = Rng::insecure_from_seed(b"different");
+        let (sender, message) = Sender::start(one, NAME, parameters, &mut rng).unwrap();
+        let (receiver, message) = Receiver::start(other, NAME, parameters, &message, &mut rng).unwrap();
+        let (mut punctured, message) = sender.puncture(&message, &mut rng).unwrap();
+        let expanded = receiver.expand(&message, &mut rng).unwrap();
+        let answer = punctured.answer(expanded.challenge().unwrap()).unwrap();
+        let vectors = expanded.finish(Some(&answer)).unwrap();
+        assert!(fits(&Outcome { shares: punctured.finish().unwrap(), vectors, messages: Vec::new() }));
     }
 }

@@ -27,7 +27,7 @@ impl Permutations {
     }
 
     /// Replace the first `parents` nodes of a level by their children; returns the sums of left and right ones.
-    fn children(&self, nodes: &mut [u128], parents: usize) -> [u128; 2] {
+    pub(super) fn children(&self, nodes: &mut [u128], parents: usize) -> [u128; 2] {
         let (left, right) = nodes[..2 * parents].split_at_mut(parents);
         prg::children(&self.0, left, right)
     }
