@@ -169,7 +169,7 @@ def test_another_kind_of_message_is_refused(
     of_these = [kept for (of, _), kept in earlier.items() if of in known]
     others = {name: frames[0] for kept in of_these for name, frames in kept.items() if name != kind}
     assert len(others) == {"match": 9, "count": 9, "aggregate": 10, "aggregate-owner": 7}[operation]
-    for frame in others.values():
+    for frame in list(others.values())[:: 1 if operation in OPERATIONS[:2] else 3]:
         outcome, _ = attack(pair, case, lambda _, frame=frame: [frame])  # type: ignore[misc]
         check_refused(pair, case, outcome, AbortCode.UNEXPECTED_MESSAGE)
     pair.check_honest(operation)
@@ -241,7 +241,8 @@ def test_a_message_of_another_session_is_refused(
 def test_a_flipped_bit_never_passes(pair: Parties, case: tuple[str, str, str]) -> None:
     operation, hostile, kind = case
     size = len(attack_size(pair, case))
-    for place in {0, 1, 5, size // 2, size - 1} & set(range(size)):
+    places = {0, 1, 5, size // 2, size - 1} if operation in OPERATIONS[:2] else {5, size // 2, size - 1}
+    for place in places & set(range(size)):
 
         def flip(frame: bytes, place: int = place) -> list[bytes]:
             harmed = bytearray(frame)

@@ -12,13 +12,34 @@ from psc.errors import AuthenticationError, MalformedMessageError, PeerAbortedEr
 from psc.node.identity import Identity, verify
 from psc.protocols.dh_psi import SenderTags
 from psc.session.codec import Confirmation, decode, encode
-from psc.session.hello import Accept, Hello, SessionId
+from psc.session.hello import Accept, AggregateTerms, Hello, SessionId
 from psc.session.session import Session
 from psc.session.transcript import Transcript
 from psc.transport.memory import memory_pair
-from psc.types import Document, KeyColumn
+from psc.types import Document, GroupColumn, KeyColumn, Noise, Statistic, ValueColumn
 
 A, B = Identity.generate(), Identity.generate()
+
+
+FEE = ValueColumn(name="fee", scale=2, low=0, high=1000)
+SUM = Statistic(kind="sum", per="row", column="fee")
+
+
+def terms(**changes: Any) -> AggregateTerms:
+    values: dict[str, Any] = {
+        "statistics": (SUM,),
+        "values": (FEE,),
+        "groups": (GroupColumn(name="city", groups=2),),
+        "weights": (),
+        "own_groups": 1,
+        "own_columns": (),
+        "blocks": (64,),
+        "membership": "hidden",
+        "engine": "rlwe-8192-168/1",
+        "minimum_group": 20,
+        "rows_bound": 4,
+    }
+    return AggregateTerms(**(values | changes))
 
 
 def hello(**changes: Any) -> Hello:
@@ -99,6 +120,40 @@ def test_every_field_of_the_hello_changes_the_session_and_the_label(change: dict
     one, two = SessionId(first, accept(first)), SessionId(second, accept(second))
     assert one.raw != two.raw
     assert one.label != two.label
+
+
+TERMS: list[dict[str, Any]] = [
+    {"statistics": (SUM, SUM.model_copy(update={"kind": "squares"}))},
+    {"statistics": (SUM.model_copy(update={"kind": "bin", "low": 0, "high": 1}),)},
+    {"values": (FEE.model_copy(update={"high": 1001}),)},
+    {"groups": ()},
+    {"groups": (GroupColumn(name="city", groups=3),)},
+    {"own_groups": 2},
+    {"own_columns": ("tier",)},
+    {"blocks": (80,)},
+    {"membership": "owner"},
+    {"engine": "paillier-2048/1"},
+    {"minimum_group": 19},
+    {"rows_bound": 5},
+]
+
+
+@pytest.mark.parametrize("change", TERMS, ids=lambda c: next(iter(c)))
+def test_every_term_of_an_aggregate_changes_the_session(change: dict[str, Any]) -> None:
+    first = hello(operation="aggregate", protocol="dh-sum", aggregate=terms())
+    second = hello(operation="aggregate", protocol="dh-sum", aggregate=terms(**change))
+    assert SessionId(first, accept(first)).raw != SessionId(second, accept(second)).raw
+    assert Hello.parse(first.canonical()) == first
+
+
+def test_noise_and_blocks_change_the_session() -> None:
+    first = hello()
+    seen = {SessionId(one, accept(one)).raw for one in (first, *(hello(noise=noise) for noise in NOISES))}
+    seen |= {SessionId(first, accept(first, responder_blocks=blocks)).raw for blocks in ((64,), (1,), (32, 32), (64, 64))}
+    assert len(seen) == 1 + len(NOISES) + 4
+
+
+NOISES = [Noise(mechanism=kind, budget_thousandths=budget) for kind in ("laplace", "gaussian") for budget in (500, 501)]
 
 
 @pytest.mark.parametrize("field", ["nonce", "certificate"])
