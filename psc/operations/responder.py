@@ -234,7 +234,7 @@ def _registered_groups(hello: Hello, record: DatasetRecord) -> tuple[GroupColumn
     """The group columns asked for with the labels that they have: how many cells a table has rests on these numbers."""
     counted = {group.name: max(group.groups, 1) for group in record.group_columns}
     asked = () if hello.aggregate is None else hello.aggregate.groups
-    return tuple(GroupColumn(name=group.name, groups=counted[group.name]) for group in asked)
+    return tuple(GroupColumn(name=group.name, groups=counted.get(group.name, 0)) for group in asked)
 
 
 class _DatasetCache:
