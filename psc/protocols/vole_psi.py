@@ -108,6 +108,8 @@ __all__ = [
     "VoleChoices",
     "VoleExtension",
     "VoleTrees",
+    "evaluate_all",
+    "evaluate_own",
     "message_bytes",
     "receiver",
     "sender",
@@ -246,21 +248,7 @@ def receiver(items: Items, params: Params, rng: Rng) -> Script[Intersection]:
     Leakage:
         The sender sees messages of public lengths that are pseudorandom to it.
     """
-    check_fits(items, params.receiver_size)
-    padded = yield from compute(items.padded, params.receiver_size, rng)
-    vectors = yield from _vole_receiver(params, rng)
-    commitment = (yield from _recv_short(MaskCommitment, COMMITMENT_BYTES)) if params.malicious else None
-    state = yield from compute(
-        VolePsiReceiver.start, params.context, params.sender_size, params.malicious, padded, vectors, commitment, rng
-    )
-    yield from send(TableSeed(state.seed()))
-    for start, stop in chunks(params.shape.columns, _CHUNK_ELEMENTS):
-        yield from send(MaskedTable((yield from compute(state.masked, start, stop))))
-    opening = None
-    if params.malicious:
-        yield from send(ReceiverMask(state.mask() or b""))
-        opening = yield from _recv_short(MaskOpening, OPENING_BYTES)
-    outputs = yield from compute(state.finish, opening)
+    outputs = yield from evaluate_own(items, params, rng)
     yield from compute(outputs.prepare, work=len(items))  # while the sender evaluates its own
 
     tags = yield from recv_bytes(SenderTags, "tags", params.sender_size, params.tag_bytes)
@@ -299,6 +287,50 @@ def sender(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> S
     """
     check_fits(items, params.sender_size)
     padded = yield from compute(items.padded, params.sender_size, rng)
+    outputs = yield from evaluate_all(padded, params, rng)
+    yield from compute(outputs.prepare, work=len(items))
+
+    tags, order = yield from compute(outputs.sorted_tags)
+    for start, stop in chunks(params.sender_size, CHUNK_BYTES // params.tag_bytes):
+        yield from send(SenderTags(tags[start * params.tag_bytes : stop * params.tag_bytes]))
+    if params.rows is not None:
+        if rows is None:
+            raise EncodingError("session.rows-missing")
+        yield from _send_rows(outputs, rows, params, params.rows, rng)
+    matched = (yield from recv_positions(order, len(items), params)) if params.reveal_to_sender else None
+    return SenderOutput(matched)
+
+
+def evaluate_own(items: Items, params: Params, rng: Rng) -> Script[VolePsiOutputs]:
+    """Run the receiver up to its outputs F(y): those of its items first, then those of the dummies that pad them.
+
+    Raises:
+        RemoteProtocolError: a message of the sender is malformed or unexpected, or a check failed.
+        CryptoError: the items could not be encoded (rarer than 2^-50).
+    """
+    check_fits(items, params.receiver_size)
+    padded = yield from compute(items.padded, params.receiver_size, rng)
+    vectors = yield from _vole_receiver(params, rng)
+    commitment = (yield from _recv_short(MaskCommitment, COMMITMENT_BYTES)) if params.malicious else None
+    state = yield from compute(
+        VolePsiReceiver.start, params.context, params.sender_size, params.malicious, padded, vectors, commitment, rng
+    )
+    yield from send(TableSeed(state.seed()))
+    for start, stop in chunks(params.shape.columns, _CHUNK_ELEMENTS):
+        yield from send(MaskedTable((yield from compute(state.masked, start, stop))))
+    opening = None
+    if params.malicious:
+        yield from send(ReceiverMask(state.mask() or b""))
+        opening = yield from _recv_short(MaskOpening, OPENING_BYTES)
+    return (yield from compute(state.finish, opening))
+
+
+def evaluate_all(padded: Items, params: Params, rng: Rng) -> Script[VolePsiOutputs]:
+    """Run the sender up to its outputs F(x), in the order of its padded items.
+
+    Raises:
+        RemoteProtocolError: a message of the receiver is malformed or unexpected, or a check failed.
+    """
     shares = yield from _vole_sender(params, rng)
     state = yield from compute(
         VolePsiSender.start, params.context, params.receiver_size, params.sender_size, params.malicious, shares, rng
@@ -314,18 +346,7 @@ def sender(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> S
     if params.malicious:
         mask = yield from _recv_short(ReceiverMask, MASK_BYTES)
         yield from send(MaskOpening(state.open(mask)))
-    outputs = yield from compute(state.finish)
-    yield from compute(outputs.prepare, work=len(items))
-
-    tags, order = yield from compute(outputs.sorted_tags)
-    for start, stop in chunks(params.sender_size, CHUNK_BYTES // params.tag_bytes):
-        yield from send(SenderTags(tags[start * params.tag_bytes : stop * params.tag_bytes]))
-    if params.rows is not None:
-        if rows is None:
-            raise EncodingError("session.rows-missing")
-        yield from _send_rows(outputs, rows, params, params.rows, rng)
-    matched = (yield from recv_positions(order, len(items), params)) if params.reveal_to_sender else None
-    return SenderOutput(matched)
+    return (yield from compute(state.finish))
 
 
 def message_bytes(params: Params) -> tuple[int, int]:
