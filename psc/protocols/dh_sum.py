@@ -212,7 +212,7 @@ def receiver(
     offsets = _offsets(withheld, params, rng)
     if params.widths:
         cells = np.where(np.append(withheld.reshape(-1), False)[cells], np.int32(-1), cells)
-        yield from masked_sums.matcher(params.layout, cells, offsets, rng)
+        yield from masked_sums.matcher(params.layout, [masked_sums.Layer(cells)], offsets, rng)
     if to_them:
         yield from send_labels(labels)
         yield from send_counts(counts, withheld)

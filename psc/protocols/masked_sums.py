@@ -34,6 +34,7 @@ from psc.protocols.base import CHUNK_BYTES, Message, Script, chunks, compute, re
 
 __all__ = [
     "EncryptedValues",
+    "Layer",
     "Layout",
     "MaskedSums",
     "Section",
@@ -98,6 +99,7 @@ class Layout:
         blocks: the owner's padded number of positions in each of its groups.
         columns: values a position, at least 1.
         engine: the homomorphic encryption.
+        max_weight: bound of the weights' absolute values; 1 where positions are added up as they are.
     """
 
     context: bytes
@@ -105,6 +107,7 @@ class Layout:
     blocks: tuple[int, ...]
     columns: int
     engine: SumEngine
+    max_weight: int = 1
 
 
 def sections(layout: Layout) -> tuple[Section, ...]:
@@ -155,12 +158,25 @@ def leg_bytes(layout: Layout) -> tuple[int, int]:
     return forward, len(parts) * engine.key_bytes(layout.columns) + blocks * layout.columns * engine.ciphertext_bytes
 
 
-def matcher(layout: Layout, cells: NDArray[np.int32], offsets: NDArray[np.uint64], rng: Rng) -> Script[None]:
+@dataclass(frozen=True, slots=True, repr=False)
+class Layer:
+    """One way of adding positions up; several layers of one leg put their sums into different cells.
+
+    Attributes:
+        cells: for every position of the owner its cell in the whole table, or -1.
+        weights: (positions,) factors within ``Layout.max_weight``; 1 when ``None``.
+    """
+
+    cells: NDArray[np.int32]
+    weights: NDArray[np.int64] | None = None
+
+
+def matcher(layout: Layout, layers: Sequence[Layer], offsets: NDArray[np.uint64], rng: Rng) -> Script[None]:
     """Run the party that adds up.
 
     Args:
         layout: as agreed.
-        cells: for every position of the owner its cell in the whole table, or -1.
+        layers: what is added up, and into which cells.
         offsets: (cells, columns) added to the sums modulo 2^64.
         rng: source of what re-randomises and floods.
 
@@ -174,14 +190,16 @@ def matcher(layout: Layout, cells: NDArray[np.int32], offsets: NDArray[np.uint64
     for index, section in enumerate(sections(layout)):
         material = yield from _recv_pieces(SumKeys, "material", engine.key_bytes(layout.columns), 1)
         sums = yield from compute(engine.matcher, layout.context, index, layout.columns, section.cells, material)
-        local = _local_cells(cells, layout, section)
+        local = [_local_cells(layer.cells, layout, section) for layer in layers]
+        factors = [None if layer.weights is None else layer.weights[slice(*section.positions)] for layer in layers]
         for start, stop in _batches(layout, section):
             count = (stop - start) * layout.columns
             data = yield from _recv_pieces(EncryptedValues, "ciphertexts", engine.ciphertext_bytes, count)
-            part = local[start * engine.block : stop * engine.block]
+            part = slice(start * engine.block, stop * engine.block)
             split = _split(data, engine.ciphertext_bytes)
             rows = [split[at : at + layout.columns] for at in range(0, count, layout.columns)]
-            yield from compute(sums.absorb, start, rows, part)
+            for cells, weights in zip(local, factors, strict=True):
+                yield from compute(sums.absorb, start, rows, cells[part], None if weights is None else weights[part])
         replies = yield from compute(sums.finish, offsets[_numbers(layout, section)], rng)
         yield from _send_pieces(MaskedSums, replies, engine.reply_bytes(layout.columns))
 
