@@ -83,7 +83,7 @@ class Asking:
             cancel.on_set(_aborter(channel))
             with stoppable(self.home, run_id, channel):
                 accept = self._check_accept(plan, hello, accepted, accept_signature)
-                result = self._play(plan, hello, accept, channel, tracker, cancel, clock)
+                played = self._play(plan, hello, accept, channel, tracker, cancel, clock)
         except BaseException as error:
             if channel is not None:
                 _abort(channel, error)
@@ -92,6 +92,13 @@ class Asking:
         finally:
             if channel is not None:
                 channel.close()
+        # Only now, when the partner has seen the last of this run: whether a result is refused depends on what is common, and
+        # a run that ended in another way, or later, would tell the partner.
+        try:
+            result = _result(plan, played)
+        except BaseException as error:
+            record_failure(self.home, run_id, error, played.ended.stats)
+            raise
         record_end(self.home, run_id, "finished", result.stats)
         tracker.stage("done")
         return result
@@ -156,7 +163,8 @@ class Asking:
         tracker: Tracker,
         cancel: Cancel,
         clock: Clock,
-    ) -> Result:
+    ) -> _Played:
+        """Carry the run out with the partner, to the exchanged receipt."""
         identity = SessionId(hello, accept)
         session = Session(
             channel,
@@ -181,15 +189,36 @@ class Asking:
         mine, theirs = session.exchange_receipt(receipt)
         signed = SignedReceipt(receipt, mine, theirs)
         keep_receipt(self.home, hello.run_id, signed.to_json())
-        common = play.common(asked)
-        refusal = None if common is None else too_small(plan, common)
-        if refusal is not None:
-            raise refusal
-        ended = Ended(hello.run_id, signed, clock.stats(channel), leakage_for(hello, accept))
-        return play.result(plan.request, shape, plan.own, asked, read, ended)
+        return _Played(shape, asked, read, Ended(hello.run_id, signed, clock.stats(channel), leakage_for(hello, accept)))
 
     def _compute(self, script: Script[Any], session: Session, tracker: Tracker, cancel: Cancel) -> Any:
         return drive(script, session, on_work=tracker.add, check=cancel.check)
+
+
+@dataclass(frozen=True, repr=False)
+class _Played:
+    """A run of which nothing more is sent: its shape, the output of the own script, what was read of it, and how it ended."""
+
+    shape: RunShape
+    asked: Any
+    read: object
+    ended: Ended
+
+
+def _result(plan: Plan, played: _Played) -> Result:
+    """Return the result of a run.
+
+    Raises:
+        PolicyDeniedError: fewer keys are common than may be told.
+    """
+    if plan.own is None:
+        raise LocalProtocolError("operations.plan-used")
+    play = play_of(played.shape)
+    common = play.common(played.asked)
+    refusal = None if common is None else too_small(plan, common)
+    if refusal is not None:
+        raise refusal
+    return play.result(plan.request, played.shape, plan.own, played.asked, played.read, played.ended)
 
 
 def _aborter(channel: Channel) -> Callable[[], None]:
