@@ -64,7 +64,7 @@ pub fn receive(
             gf128::append(message, [sums[0] ^ keys[0], sums[1] ^ keys[1]]);
         }
         let own = leaf_digests(session, group, &leaves);
-        message.extend_from_slice(&own.iter().fold([0; DIGEST_BYTES], |sum, digest| xor(sum, digest)));
+        message.extend_from_slice(&own.iter().fold([0; DIGEST_BYTES], xor));
         digests.push(own);
         let mut stream = Zeroizing::new(vec![0; words]);
         for (leaf, key) in leaves.iter().enumerate() {
