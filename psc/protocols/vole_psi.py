@@ -81,6 +81,7 @@ from psc.protocols.base import (
     recv,
     require,
     send,
+    tag_bytes,
 )
 from psc.protocols.dh_psi import (
     Intersection,
@@ -196,12 +197,14 @@ class Params(dh_psi.Params):
 
     Attributes:
         malicious: withstand a peer that deviates; only without rows and with output to the receiver alone.
+        shards: the number of runs of about these sizes that give one result; together they have one run's false matches.
 
     Raises:
         UsageError: ``malicious`` with rows or with output to the sender.
     """
 
     malicious: bool = False
+    shards: int = 1
 
     def __post_init__(self) -> None:
         if self.malicious and (self.rows is not None or self.reveal_to_sender):
@@ -210,12 +213,18 @@ class Params(dh_psi.Params):
     @property
     def shape(self) -> PsiShape:
         """Elements of the table, and bytes of a tag."""
-        return psi_shape(self.receiver_size, self.sender_size, self.malicious)
+        return psi_shape(self.receiver_size, self.sender_size, self.malicious, self.shards)
 
     @property
     def tag_bytes(self) -> int:
         """Length of the sender's tags."""
         return self.shape.tag_bytes
+
+    @property
+    def row_tag_bytes(self) -> int:
+        """Length of row tags: every key may be tried against every entry for each counter."""
+        rows = self.rows.rows_per_key if self.rows else 1
+        return tag_bytes(self.receiver_size * rows * self.sender_size * rows * self.shards)
 
 
 SPEC = ProtocolSpec(
@@ -250,9 +259,8 @@ def receiver(items: Items, params: Params, rng: Rng) -> Script[Intersection]:
     padded = yield from compute(items.padded, params.receiver_size, rng)
     vectors = yield from _vole_receiver(params, rng)
     commitment = (yield from _recv_short(MaskCommitment, COMMITMENT_BYTES)) if params.malicious else None
-    state = yield from compute(
-        VolePsiReceiver.start, params.context, params.sender_size, params.malicious, padded, vectors, commitment, rng
-    )
+    public = (params.context, params.sender_size, params.malicious)
+    state = yield from compute(VolePsiReceiver.start, *public, padded, vectors, commitment, rng, params.shards)
     yield from send(TableSeed(state.seed()))
     for start, stop in chunks(params.shape.columns, _CHUNK_ELEMENTS):
         yield from send(MaskedTable((yield from compute(state.masked, start, stop))))
@@ -300,9 +308,8 @@ def sender(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> S
     check_fits(items, params.sender_size)
     padded = yield from compute(items.padded, params.sender_size, rng)
     shares = yield from _vole_sender(params, rng)
-    state = yield from compute(
-        VolePsiSender.start, params.context, params.receiver_size, params.sender_size, params.malicious, shares, rng
-    )
+    public = (params.context, params.receiver_size, params.sender_size, params.malicious)
+    state = yield from compute(VolePsiSender.start, *public, shares, rng, params.shards)
     if params.malicious:
         yield from send(MaskCommitment(state.commitment() or b""))
     seed = yield from _recv_short(TableSeed, SEED_BYTES)
