@@ -183,7 +183,9 @@ fn xor(left: [u8; DIGEST_BYTES], right: &[u8; DIGEST_BYTES]) -> [u8; DIGEST_BYTE
 }
 
 fn select(zero: &[u8; DIGEST_BYTES], one: &[u8; DIGEST_BYTES], choice: Choice) -> [u8; DIGEST_BYTES] {
-    core::array::from_fn(|index| u8::conditional_select(&zero[index], &one[index], choice))
+    // Not subtle's selection of bytes: its negation is checked for overflow, by a branch.
+    let mask = choice.unwrap_u8().wrapping_neg();
+    core::array::from_fn(|index| zero[index] ^ (mask & (zero[index] ^ one[index])))
 }
 
 #[cfg(test)]
