@@ -41,9 +41,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, Result, check_count, check_message, check_range};
 use crate::gf128::{self, ELEMENT_BYTES};
-use crate::items::{ITEMS_MAX, Items};
+use crate::items::Items;
 use crate::memory;
-use crate::okvs::{self, Row, Rows, Shape};
+use crate::okvs::{self, KEYS_MAX, Row, Rows, Shape};
 use crate::oprf::OprfOutputs;
 use crate::parallel;
 use crate::rng::Rng;
@@ -90,7 +90,7 @@ pub struct Parameters {
 impl Parameters {
     /// Items of the receiver and of the sender: public numbers, so pad first.
     pub fn new(receiver_size: usize, sender_size: usize, mode: Mode) -> Result<Self> {
-        check_range("sender size", sender_size, 0, ITEMS_MAX)?;
+        check_range("sender size", sender_size, 0, KEYS_MAX)?;
         Ok(Self { receiver_size, sender_size, mode, shards: 1, shape: Shape::new(receiver_size)? })
     }
 

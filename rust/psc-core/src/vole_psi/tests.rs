@@ -164,6 +164,8 @@ fn messages_have_the_lengths_that_the_parameters_imply() {
     for (shards, length) in [(1, 10), (2, 11), (256, 11), (257, 12), (1 << 20, 13)] {
         assert_eq!(million.in_shards(shards).unwrap().tag_bytes(), length, "{shards}");
     }
+    assert!(Parameters::new(1, okvs::KEYS_MAX + 1, Mode::SemiHonest).is_err());
+    assert!(Parameters::new(okvs::KEYS_MAX + 1, 1, Mode::SemiHonest).is_err());
     assert!(million.in_shards(0).is_err() && million.in_shards((1 << 20) + 1).is_err());
 }
 
