@@ -38,6 +38,7 @@ fault: $(VENV)/.built ; $(BIN)/python -m pytest -q tests/fault
 bench: $(VENV)/.built           ## measured on this machine; JSON lines are appended under benchmarks/results
 	@mkdir -p benchmarks/results
 	$(BIN)/python -m benchmarks.micro.crypto --output benchmarks/results/micro.jsonl
+	$(BIN)/python -m benchmarks.micro.vole --malicious --output benchmarks/results/micro.jsonl
 	$(BIN)/python -m benchmarks.micro.constant_time
 	$(BIN)/python -m benchmarks.macro.runs --output benchmarks/results/macro.jsonl
 	$(BIN)/python -m benchmarks.macro.shares

@@ -42,7 +42,9 @@ Raises:
     LocalProtocolError: a step is out of order.
 
 Security:
-    No state shows its content, can be copied or pickled; all are zeroised when they go. Shares and vectors serve once.
+    ``shards``, the last argument of both ``start`` of vole-psi (1 when absent), is the number of runs that give one result
+    together; both parties give the same. No state shows its content, can be copied or pickled; all are zeroised when they
+    go. Shares and vectors serve once.
 """
 
 from __future__ import annotations
@@ -120,7 +122,7 @@ class PsiShape:
 
     Attributes:
         columns: elements of the receiver's table, ``⌈1.1·n⌉ + 256``; the number of outputs of the VOLE.
-        tag_bytes: bytes of a tag: ``40 + log2(n·m)`` bits, in malicious mode 16 bytes.
+        tag_bytes: bytes of a tag: ``40 + log2(n·m·shards)`` bits, in malicious mode 16 bytes.
     """
 
     columns: int
@@ -140,15 +142,16 @@ def vole_bytes(outputs: int, malicious: bool) -> VoleBytes:
     return VoleBytes(*_core.vole_message_bytes(outputs, malicious))
 
 
-def psi_shape(receiver_size: int, sender_size: int, malicious: bool) -> PsiShape:
+def psi_shape(receiver_size: int, sender_size: int, malicious: bool, shards: int = 1) -> PsiShape:
     """Return the sizes of a vole-psi.
 
     Args:
         receiver_size: the receiver's padded number of items.
         sender_size: the sender's padded number of items.
         malicious: the mode.
+        shards: 1 to 2^20, the number of runs of about these sizes that give one result together.
 
     Raises:
         UsageError: a size is out of range.
     """
-    return PsiShape(*_core.vole_psi_shape(receiver_size, sender_size, malicious))
+    return PsiShape(*_core.vole_psi_shape(receiver_size, sender_size, malicious, shards))

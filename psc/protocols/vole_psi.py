@@ -81,6 +81,7 @@ from psc.protocols.base import (
     recv,
     require,
     send,
+    tag_bytes,
 )
 from psc.protocols.dh_psi import (
     Intersection,
@@ -198,12 +199,14 @@ class Params(dh_psi.Params):
 
     Attributes:
         malicious: withstand a peer that deviates; only without rows and with output to the receiver alone.
+        shards: the number of runs of about these sizes that give one result; together they have one run's false matches.
 
     Raises:
         UsageError: ``malicious`` with rows or with output to the sender.
     """
 
     malicious: bool = False
+    shards: int = 1
 
     def __post_init__(self) -> None:
         if self.malicious and (self.rows is not None or self.reveal_to_sender):
@@ -212,12 +215,18 @@ class Params(dh_psi.Params):
     @property
     def shape(self) -> PsiShape:
         """Elements of the table, and bytes of a tag."""
-        return psi_shape(self.receiver_size, self.sender_size, self.malicious)
+        return psi_shape(self.receiver_size, self.sender_size, self.malicious, self.shards)
 
     @property
     def tag_bytes(self) -> int:
         """Length of the sender's tags."""
         return self.shape.tag_bytes
+
+    @property
+    def row_tag_bytes(self) -> int:
+        """Length of row tags: every key may be tried against every entry for each counter."""
+        rows = self.rows.rows_per_key if self.rows else 1
+        return tag_bytes(self.receiver_size * rows * self.sender_size * rows * self.shards)
 
 
 SPEC = ProtocolSpec(
@@ -312,9 +321,8 @@ def evaluate_own(items: Items, params: Params, rng: Rng) -> Script[VolePsiOutput
     padded = yield from compute(items.padded, params.receiver_size, rng)
     vectors = yield from _vole_receiver(params, rng)
     commitment = (yield from _recv_short(MaskCommitment, COMMITMENT_BYTES)) if params.malicious else None
-    state = yield from compute(
-        VolePsiReceiver.start, params.context, params.sender_size, params.malicious, padded, vectors, commitment, rng
-    )
+    public = (params.context, params.sender_size, params.malicious)
+    state = yield from compute(VolePsiReceiver.start, *public, padded, vectors, commitment, rng, params.shards)
     yield from send(TableSeed(state.seed()))
     for start, stop in chunks(params.shape.columns, _CHUNK_ELEMENTS):
         yield from send(MaskedTable((yield from compute(state.masked, start, stop))))
@@ -332,9 +340,8 @@ def evaluate_all(padded: Items, params: Params, rng: Rng) -> Script[VolePsiOutpu
         RemoteProtocolError: a message of the receiver is malformed or unexpected, or a check failed.
     """
     shares = yield from _vole_sender(params, rng)
-    state = yield from compute(
-        VolePsiSender.start, params.context, params.receiver_size, params.sender_size, params.malicious, shares, rng
-    )
+    public = (params.context, params.receiver_size, params.sender_size, params.malicious)
+    state = yield from compute(VolePsiSender.start, *public, shares, rng, params.shards)
     if params.malicious:
         yield from send(MaskCommitment(state.commitment() or b""))
     seed = yield from _recv_short(TableSeed, SEED_BYTES)

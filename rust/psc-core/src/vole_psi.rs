@@ -41,9 +41,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, Result, check_count, check_message, check_range};
 use crate::gf128::{self, ELEMENT_BYTES};
-use crate::items::{ITEMS_MAX, Items};
+use crate::items::Items;
 use crate::memory;
-use crate::okvs::{self, Row, Rows, Shape};
+use crate::okvs::{self, KEYS_MAX, Row, Rows, Shape};
 use crate::oprf::OprfOutputs;
 use crate::parallel;
 use crate::rng::Rng;
@@ -66,6 +66,8 @@ pub const COMMITMENT_BYTES: usize = 32;
 /// Bytes of the opening: the mask, and what hid it.
 pub const OPENING_BYTES: usize = MASK_BYTES + NONCE_BYTES;
 const NONCE_BYTES: usize = 32;
+/// The most shards of a run.
+const SHARDS_MAX: usize = 1 << 20;
 /// Bits of statistical security: false matches are rarer than 2^-40.
 const STATISTICAL_BITS: u32 = 40;
 /// Items that are evaluated at once.
@@ -81,14 +83,22 @@ pub struct Parameters {
     receiver_size: usize,
     sender_size: usize,
     mode: Mode,
+    shards: usize,
     shape: Shape,
 }
 
 impl Parameters {
     /// Items of the receiver and of the sender: public numbers, so pad first.
     pub fn new(receiver_size: usize, sender_size: usize, mode: Mode) -> Result<Self> {
-        check_range("sender size", sender_size, 0, ITEMS_MAX)?;
-        Ok(Self { receiver_size, sender_size, mode, shape: Shape::new(receiver_size)? })
+        check_range("sender size", sender_size, 0, KEYS_MAX)?;
+        Ok(Self { receiver_size, sender_size, mode, shards: 1, shape: Shape::new(receiver_size)? })
+    }
+
+    /// One of so many runs (at most 2^20) of about this size that give one result: all together have at most the false
+    /// matches that one may have, so tags are longer.
+    pub fn in_shards(self, shards: usize) -> Result<Self> {
+        check_range("shards", shards, 1, SHARDS_MAX)?;
+        Ok(Self { shards, ..self })
     }
 
     /// Elements of the store's table, and so of the VOLE.
@@ -96,15 +106,16 @@ impl Parameters {
         self.shape.columns()
     }
 
-    /// Bytes of a tag: so many that a false match among all pairs is rarer than 2^-40, and 16 in malicious mode.
+    /// Bytes of a tag: so many that a false match among all pairs of all shards is rarer than 2^-40, and 16 in malicious
+    /// mode.
     pub fn tag_bytes(&self) -> usize {
-        let pairs = self.receiver_size as u128 * self.sender_size as u128;
+        let pairs = self.receiver_size as u128 * self.sender_size as u128 * self.shards as u128;
         let bits = STATISTICAL_BITS + (u128::BITS - pairs.saturating_sub(1).leading_zeros());
         if self.mode == Mode::Malicious { ELEMENT_BYTES } else { (bits as usize).div_ceil(8).min(ELEMENT_BYTES) }
     }
 
     fn keys(&self, context: &[u8], seed: &[u8; SEED_BYTES]) -> Keys {
-        let sizes = [self.receiver_size as u64, self.sender_size as u64].map(u64::to_le_bytes);
+        let sizes = [self.receiver_size, self.sender_size, self.shards].map(|size| (size as u64).to_le_bytes());
         let parts = [context, seed, sizes.as_flattened(), &[u8::from(self.mode == Mode::Malicious)]];
         Keys {
             rows: Key::derive("psc vole-psi 1 rows", &parts),

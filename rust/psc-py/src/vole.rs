@@ -162,8 +162,14 @@ pub struct VoleVectors(State<receiver::Vectors>);
 
 /// Return the elements of the receiver's table, which is the number of a VOLE's outputs, and the bytes of a tag.
 #[pyfunction]
-pub fn vole_psi_shape(receiver_size: usize, sender_size: usize, malicious: bool) -> Result<(usize, usize), CoreError> {
-    let parameters = vole_psi::Parameters::new(receiver_size, sender_size, mode(malicious))?;
+#[pyo3(signature = (receiver_size, sender_size, malicious, shards=1))]
+pub fn vole_psi_shape(
+    receiver_size: usize,
+    sender_size: usize,
+    malicious: bool,
+    shards: usize,
+) -> Result<(usize, usize), CoreError> {
+    let parameters = vole_psi::Parameters::new(receiver_size, sender_size, mode(malicious))?.in_shards(shards)?;
     Ok((parameters.columns(), parameters.tag_bytes()))
 }
 
@@ -175,7 +181,7 @@ pub struct VolePsiReceiver(State<vole_psi::Receiver>);
 impl VolePsiReceiver {
     /// Draw the seed, encode the items and mask the table.
     #[staticmethod]
-    #[pyo3(signature = (context, sender_size, malicious, items, vectors, commitment, rng))]
+    #[pyo3(signature = (context, sender_size, malicious, items, vectors, commitment, rng, shards=1))]
     #[allow(clippy::too_many_arguments, reason = "the Python signature")]
     fn start(
         py: Python<'_>,
@@ -186,9 +192,11 @@ impl VolePsiReceiver {
         vectors: &VoleVectors,
         commitment: Option<Input>,
         rng: &Rng,
+        shards: usize,
     ) -> Result<Self, CoreError> {
         let receiver = py.detach(|| {
-            let parameters = vole_psi::Parameters::new(items.0.len(), sender_size, mode(malicious))?;
+            let parameters =
+                vole_psi::Parameters::new(items.0.len(), sender_size, mode(malicious))?.in_shards(shards)?;
             let (vectors, commitment) = (vectors.0.take("vectors")?, commitment.as_deref());
             rng.with(|rng| vole_psi::Receiver::new(&context, parameters, &items.0, vectors, commitment, rng))
         })?;
@@ -228,6 +236,8 @@ pub struct VolePsiSender(State<vole_psi::Sender>);
 impl VolePsiSender {
     /// Take the sender's part of the VOLE.
     #[staticmethod]
+    #[pyo3(signature = (context, receiver_size, sender_size, malicious, shares, rng, shards=1))]
+    #[allow(clippy::too_many_arguments, reason = "the Python signature")]
     fn start(
         py: Python<'_>,
         context: Input,
@@ -236,9 +246,11 @@ impl VolePsiSender {
         malicious: bool,
         shares: &VoleShares,
         rng: &Rng,
+        shards: usize,
     ) -> Result<Self, CoreError> {
         let sender = py.detach(|| {
-            let parameters = vole_psi::Parameters::new(receiver_size, sender_size, mode(malicious))?;
+            let parameters =
+                vole_psi::Parameters::new(receiver_size, sender_size, mode(malicious))?.in_shards(shards)?;
             let shares = shares.0.take("shares")?;
             rng.with(|rng| vole_psi::Sender::new(&context, parameters, shares, rng))
         })?;

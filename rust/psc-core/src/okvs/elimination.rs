@@ -88,7 +88,8 @@ pub(super) fn reduce_in_parts(rows: &Rows, parts: usize) -> Result<Vec<Row>> {
     };
     for part in spilled {
         for (row, column) in part? {
-            placed(insert(&mut slots, 0, &row, column))?;
+            let left = placed(insert(&mut slots, 0, &row, column))?;
+            assert!(left.is_none(), "every band ends before the last column does");
         }
     }
     Ok(slots)

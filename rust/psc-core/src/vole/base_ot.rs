@@ -7,7 +7,6 @@
 //! hash take the session, the number of the pair and the position.
 
 use curve25519_dalek::constants::RISTRETTO_BASEPOINT_COMPRESSED;
-use subtle::{Choice, ConditionallySelectable};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::backend::{Backend, BadPoint, Scalars};
@@ -54,8 +53,12 @@ impl Chooser {
         backend.combine(powers.as_chunks().0, &hashed, true, &mut chosen).map_err(refused)?;
         let mut pairs: Vec<[Encoding; 2]> = chosen.into_iter().zip(random).map(|(c, r)| [c, r]).collect();
         for (index, [first, second]) in pairs.iter_mut().enumerate() {
-            let swap = Choice::from((choices >> index & 1) as u8);
-            first.iter_mut().zip(second).for_each(|(a, b)| u8::conditional_swap(a, b, swap));
+            let swapped = ((choices >> index & 1) as u8).wrapping_neg();
+            for (a, b) in first.iter_mut().zip(second) {
+                let difference = (*a ^ *b) & swapped;
+                *a ^= difference;
+                *b ^= difference;
+            }
         }
         let message = pairs.as_flattened().as_flattened().to_vec();
         let sent = session.digest("base-ot-choices", &[&message]);

@@ -64,7 +64,7 @@ pub fn receive(
             gf128::append(message, [sums[0] ^ keys[0], sums[1] ^ keys[1]]);
         }
         let own = leaf_digests(session, group, &leaves);
-        message.extend_from_slice(&own.iter().fold([0; DIGEST_BYTES], |sum, digest| xor(sum, digest)));
+        message.extend_from_slice(&own.iter().fold([0; DIGEST_BYTES], xor));
         digests.push(own);
         let mut stream = Zeroizing::new(vec![0; words]);
         for (leaf, key) in leaves.iter().enumerate() {
@@ -183,7 +183,9 @@ fn xor(left: [u8; DIGEST_BYTES], right: &[u8; DIGEST_BYTES]) -> [u8; DIGEST_BYTE
 }
 
 fn select(zero: &[u8; DIGEST_BYTES], one: &[u8; DIGEST_BYTES], choice: Choice) -> [u8; DIGEST_BYTES] {
-    core::array::from_fn(|index| u8::conditional_select(&zero[index], &one[index], choice))
+    // Not subtle's selection of bytes: its negation is checked for overflow, by a branch.
+    let mask = choice.unwrap_u8().wrapping_neg();
+    core::array::from_fn(|index| zero[index] ^ (mask & (zero[index] ^ one[index])))
 }
 
 #[cfg(test)]
