@@ -99,7 +99,8 @@ class _Aggregate(Play["Sums | None", "Sums | None"]):
     def check_hello(self, hello: Hello) -> None:
         terms = hello.aggregate
         told = terms is not None and (hello.output_to != "receiver" or not terms.own_columns)
-        if terms is None or hello.released or not told or not self._fits(hello, terms):
+        foreign = hello.model not in self.models or bool(hello.released)
+        if terms is None or foreign or not told or not self._fits(hello, terms):
             raise MalformedMessageError("session.document-malformed", kind="Hello", where="aggregate")
 
     def check_feasible(self, hello: Hello, keys: int) -> None:

@@ -103,6 +103,10 @@ MALFORMED: dict[str, Edit] = {
     "1,025 rows": terms(rows_bound=1025),
     "an unknown membership": terms(membership="everybody"),
     "an unknown field": terms(more=1),
+    "another protocol": whole(protocol="owner-sum"),
+    "membership of another protocol": terms(membership="owner"),
+    "a model that sums do not withstand": whole(model="malicious"),
+    "an unknown model": whole(model="covert"),
     "no terms": whole(aggregate=None),
     "terms of a match": whole(operation="match", protocol="dh-psi"),
     "terms of a count": whole(operation="count", protocol="dh-psi-count"),
@@ -112,6 +116,9 @@ MALFORMED: dict[str, Edit] = {
 }
 
 OWNER_MALFORMED: dict[str, Edit] = {
+    "another protocol": whole(protocol="dh-sum"),
+    "membership of another protocol": terms(membership="hidden"),
+    "a model that sums do not withstand": whole(model="malicious"),
     "blocks where nothing travels in blocks": terms(blocks=[64]),
     "encryption where nothing is encrypted": terms(engine="rlwe-8192-168/1"),
     "a weight that is not there": terms(statistics=[SUM, SUM | {"weight": 1}]),
@@ -128,9 +135,7 @@ MISMATCHED: dict[str, Edit] = {
     "fewer rows than registered": terms(rows_bound=63),
     "more rows than registered": terms(rows_bound=65),
     "noise that was not agreed": whole(noise={"mechanism": "laplace", "budget_thousandths": 1000}),
-    "another protocol": whole(protocol="owner-sum"),
     "the protocol of a count": whole(protocol="dh-psi-count"),
-    "membership of another protocol": terms(membership="owner"),
     "a version to come": whole(protocol_version=2),
 }
 
