@@ -39,7 +39,7 @@ def main(home: str, orders: str, out: str, victim: str, operation: str, *point: 
             ask: dict[str, Any] = {"on": {"phone": ORDER_PHONE}, "dataset": "parcels", "purpose": PURPOSE}
             ask |= {"output_to": "both", "on_bad": "skip"}
             if operation == "match":
-                courier.match(Path(orders), want=["status", "fee"], **ask).write(out)
+                courier.match(Path(orders), want=["status", "fee"], protocol="dh-psi", **ask).write(out)
             else:
                 membership = "owner" if operation == "aggregate-owner" else "hidden"
                 select, groups = [psc.sum("fee"), psc.count("fee")], ["own:tier", "theirs:city"]

@@ -22,6 +22,7 @@ __all__ = [
     "BAD_ELEMENTS",
     "HARMS",
     "SENT",
+    "SENT_VOLE",
     "GoneAwayError",
     "Harm",
     "Liar",
@@ -52,6 +53,23 @@ SENT: dict[tuple[str, str], tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """The kinds of message that each side sends, in order, when both learn the result and rows are released."""
+
+SENT_VOLE: dict[tuple[str, str], tuple[str, ...]] = {
+    ("vole", "initiator"): (
+        "confirmation", "vole_extension", "table_seed", "masked_table", "matched_positions", "receipt_signature",
+    ),
+    ("vole", "responder"): (
+        "confirmation", "vole_choices", "vole_trees", "sender_tags", "row_entries", "receipt_signature",
+    ),
+    ("vole-malicious", "initiator"): (
+        "confirmation", "vole_extension", "vole_challenge", "table_seed", "masked_table", "receiver_mask", "receipt_signature",
+    ),
+    ("vole-malicious", "responder"): (
+        "confirmation", "vole_choices", "vole_trees", "vole_answer", "mask_commitment", "mask_opening", "sender_tags",
+        "receipt_signature",
+    ),
+}  # fmt: skip
+"""The same of a match by ``vole-psi``: with released rows and output to both, and against a malicious partner."""
 
 BAD_ELEMENTS = {
     "identity": bytes(32),

@@ -45,6 +45,8 @@ POINTS = {
     "chunks": ("match", "received", "evaluated_items", "1"),
     "rows": ("match", "received", "row_entries", "0"),
     "receipt": ("match", "sent", "receipt_signature", "0"),
+    "trees": ("vole", "received", "vole_trees", "0"),
+    "opening": ("vole-malicious", "received", "mask_opening", "0"),
     "ciphertexts": ("aggregate", "received", "encrypted_values", "1"),
     "sums": ("aggregate", "received", "released_sums", "0"),
     "table": ("aggregate-owner", "received", "released_table", "0"),
