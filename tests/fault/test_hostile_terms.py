@@ -116,7 +116,6 @@ MALFORMED: dict[str, Edit] = {
 }
 
 OWNER_MALFORMED: dict[str, Edit] = {
-    "another protocol": whole(protocol="dh-sum"),
     "membership of another protocol": terms(membership="hidden"),
     "a model that sums do not withstand": whole(model="malicious"),
     "blocks where nothing travels in blocks": terms(blocks=[64]),
@@ -140,6 +139,7 @@ MISMATCHED: dict[str, Edit] = {
 }
 
 OWNER_MISMATCHED: dict[str, Edit] = {
+    "another protocol": whole(protocol="dh-sum"),  # that one needs an engine
     "sums that overflow": terms(weights=[ITEMS | {"low": -(1 << 61), "high": 1 << 61}]),
     "sums that just overflow": terms(weights=[ITEMS | {"low": -(1 << 38), "high": 1 << 38}]),
     "more groups than registered": terms(groups=[{"groups": 3, "name": "zone"}]),
