@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,6 +191,27 @@ def test_states_show_nothing_and_do_not_travel() -> None:
             pickle.dumps(state)
         with pytest.raises(TypeError):
             copy.copy(state)
+
+
+RATES = Path(__file__).parents[3] / "benchmarks" / "results" / "okvs_failure.jsonl"
+
+
+def test_the_measured_failure_rates_justify_the_table() -> None:
+    samples = [json.loads(line) for line in RATES.read_text(encoding="utf-8").splitlines()]
+    fits = {sample["keys"]: sample for sample in samples if sample["benchmark"] == "okvs.failure.fit"}
+    assert max(fits) >= 1 << 20
+    for keys, recorded in fits.items():
+        points = [sample for sample in samples if sample["benchmark"] == "okvs.failure" and sample["keys"] == keys]
+        # What was measured has the table of the code, but for the width.
+        assert all(point["columns"] - point["width"] == psi_shape(keys, 1, False).columns - 256 for point in points)
+        width, failures, trials = (np.array([point[key] for point in points], float) for key in ("width", "failures", "trials"))
+        share = failures / trials
+        rate = -np.log1p(-share)
+        weight = rate * np.sqrt((1 - share) * trials / share)
+        slope, offset = np.polyfit(width, -np.log2(rate), 1, w=weight)
+        assert slope == pytest.approx(recorded["slope"], abs=1e-3)
+        assert slope * 256 + offset == pytest.approx(recorded["bits"], abs=0.1)
+        assert min(recorded["bits"], recorded["bits_of_queue"]) >= 50
 
 
 PROBE = """
