@@ -127,7 +127,7 @@ def sections(layout: Layout) -> tuple[Section, ...]:
             least, found = size * len(own), tuple((run, part) for run in runs for part in own)
     ends = [0, *np.cumsum(layout.blocks, dtype=np.int64).tolist()]
     parts = tuple(Section(part, run, (ends[run[0]], ends[run[1]])) for run, part in found)
-    engine.check(max(section.count for section in parts), 1)
+    engine.check(max(section.count for section in parts), layout.max_weight)
     return parts
 
 
