@@ -118,6 +118,9 @@ class _Aggregate(Play["Sums | None", "Sums | None"]):
         """
         widths(shape)
 
+    def asked_size(self, hello: Hello, keys: int) -> int:
+        return self._their_size(keys, hello.noise, cast("AggregateTerms", hello.aggregate))
+
     def _their_size(self, keys: int, noise: Noise | None, terms: AggregateTerms) -> int:
         """Return the largest size that the responder's set can have, as far as it is known before it accepts."""
         del noise, terms

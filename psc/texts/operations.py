@@ -233,6 +233,12 @@ TEXTS: dict[str, Text] = {
         "Want fewer or narrower columns, agree on fewer rows a key, or raise limits.transfer_bytes in node.toml on both sides.",
         "请减少列数或列宽、约定每键更少的行，或在双方的 node.toml 中提高 limits.transfer_bytes。",
     ),
+    "operations.values-over-limit": Text(
+        "The numbers that the run adds up would take {size} bytes of memory; the limit is {limit}.",
+        "本次运行待汇总的数值将占用 {size} 字节内存，上限为 {limit}。",
+        "Ask for fewer outputs in a run, or raise limits.transfer_bytes in node.toml at the owner of the values.",
+        "请减少每次运行的输出项，或由数值所有方在 node.toml 中提高 limits.transfer_bytes。",
+    ),
     "operations.hello-not-from-partner": Text(
         "A hello came under an identity that is not the connection's, or was meant for another node.",
         "收到的请求所用身份与连接不符，或并非发给本节点。",
