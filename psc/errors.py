@@ -124,6 +124,7 @@ class Rule(StrEnum):
     VALUE_NOT_GRANTED = "value-not-granted"
     GROUP_NOT_GRANTED = "group-not-granted"
     MEMBERSHIP_NOT_ALLOWED = "membership-not-allowed"
+    ENGINE_NOT_ALLOWED = "engine-not-allowed"
     OUTPUT_NOT_ALLOWED = "output-not-allowed"
     MODEL_TOO_WEAK = "model-too-weak"
     INPUT_TOO_SMALL = "input-too-small"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from psc.crypto import Items, Rng
 from psc.data.values import entry_bound
-from psc.engines import DEFAULT, available, engine
+from psc.engines import available, engine, hiding_engine
 from psc.errors import CryptoError, MalformedMessageError, ParameterMismatchError, Rule, UsageError
 from psc.node.tables import LoadedDataset
 from psc.operations.play import Play, RunShape
@@ -178,8 +178,7 @@ class DhSumAggregate(_Aggregate):
 
     def plan(self, request: Request, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> RunShape:
         request = cast("Aggregate", request)
-        if not engine(request.engine).hides_mask:
-            raise UsageError("operations.engine-shows-members", engine=request.engine, engines=DEFAULT)
+        hiding_engine(request.engine)
         terms = _terms(request, asked, allow, entry, own)
         each = _dummies(allow.noise, terms)
         sizes = np.bincount(own.groups.index, minlength=terms.own_groups)

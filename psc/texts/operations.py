@@ -335,12 +335,6 @@ TEXTS: dict[str, Text] = {
         "Nothing was moved. Let the partner declare a narrower range or fewer decimals, or ask for a sum instead of a variance.",
         "未传输任何数据。请让对方声明更窄的范围或更少的小数位，或以求和代替方差。",
     ),
-    "operations.engine-shows-members": Text(
-        "The engine {engine} would show the partner which of its customers match.",
-        "引擎 {engine} 会向对方显示其哪些客户匹配。",
-        "Take {engines}; or, if the agreement allows it, membership='owner', which needs no engine.",
-        "请使用 {engines}；或在授权协议允许时使用 membership='owner'，此时无需引擎。",
-    ),
     "operations.result-elsewhere": Text(
         "The result of run {run_id} went to the partner alone.",
         "运行 {run_id} 的结果仅交给了对方。",
