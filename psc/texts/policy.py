@@ -319,6 +319,12 @@ _RELEASES: dict[str, Text] = {
         "Group by fewer columns, or by coarser ones.",
         "请减少分组列，或使用更粗的分组。",
     ),
+    "policy.table-too-deep": Text(
+        "With {cells} cells on {columns} group columns it would take too long to find what small groups give away.",
+        "{cells} 个单元格、{columns} 个分组列时，查找会泄露小组信息的单元格耗时过长。",
+        "Group by fewer columns, or by coarser ones.",
+        "请减少分组列，或使用更粗的分组。",
+    ),
     "policy.too-many-dummies": Text(
         "Noise on counts takes {dummies} dummies for each of {cells} {cells:?cell|cells}; at most {limit} in all are possible.",
         "计数噪声需要为 {cells} 个单元格各加入 {dummies} 个虚拟条目，总数最多 {limit} 个。",
