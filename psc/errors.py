@@ -194,7 +194,9 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer broke the rules."""
+    """The peer broke the rules; with no subclass that says more, by what it sent: a check of the protocol failed."""
+
+    abort_code = AbortCode.MALFORMED_MESSAGE
 
 
 class UnexpectedMessageError(RemoteProtocolError):
@@ -205,8 +207,6 @@ class UnexpectedMessageError(RemoteProtocolError):
 
 class MalformedMessageError(RemoteProtocolError):
     """Bytes of the peer do not parse, or a field has an impossible size."""
-
-    abort_code = AbortCode.MALFORMED_MESSAGE
 
 
 class InvalidElementError(RemoteProtocolError):
