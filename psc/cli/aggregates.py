@@ -80,10 +80,10 @@ def plan_rows(plan: Plan, request: Aggregate) -> list[tuple[str, RenderableType]
 
 
 def protocol_reasons(plan: Plan) -> list[str]:
-    """Return why an aggregate's protocol was chosen, and whether the simplest choice was left out."""
+    """Return why a protocol was chosen, and of an aggregate whether the simplest choice was left out."""
     terms = plan.shape.aggregate if plan.shape is not None else None
     if terms is None:
-        return []
+        return [plan.reason] if plan.reason else []
     said = [label(f"why-{terms.membership}", partner=plan.partner, engine=terms.engine)]
     if terms.membership == "hidden" and plan.entry is not None and "owner" in plan.entry.membership:
         said.append(label("owner-allowed", partner=plan.partner))

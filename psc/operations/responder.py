@@ -183,6 +183,7 @@ class NodeHandler:
             values=() if hello.aggregate is None else hello.aggregate.values,
             groups=() if hello.aggregate is None else hello.aggregate.groups,
             membership="hidden" if hello.aggregate is None else hello.aggregate.membership,
+            engine="" if hello.aggregate is None else hello.aggregate.engine,
             input_size=hello.initiator_size,
             dataset_version=hello.dataset_version,
             agreement=hello.agreement,
