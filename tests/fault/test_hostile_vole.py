@@ -16,6 +16,7 @@ from psc.errors import (
     AuthenticationError,
     ChannelClosedError,
     DecryptionError,
+    ParameterMismatchError,
     PeerAbortedError,
     PscError,
     RemoteProtocolError,
@@ -23,6 +24,7 @@ from psc.errors import (
 from psc.session.codec import decode, encode
 from tests.fault.meddling import HARMS, SENT_VOLE, GoneAwayError, Recorder
 from tests.fault.parties import Parties
+from tests.fault.test_hostile_hello import ask, hello_of
 from tests.fault.test_hostile_session import attack, check_refused, check_victim
 
 Case = tuple[str, str, str]
@@ -179,3 +181,28 @@ def test_the_malicious_model_notices_before_any_result_depends_on_it(pair: Parti
     assert isinstance(victim, PscError)
     assert victim.code != "session.receipts-differ"
     assert not isinstance(victim, PeerAbortedError)
+
+
+# --- openings --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_hello_whose_model_does_not_go_with_the_rest_is_refused(pair: Parties) -> None:
+    for operation, changes in (
+        ("vole", {"model": "malicious"}),  # with columns, to both
+        ("vole", {"model": "malicious", "output_to": "receiver"}),
+        ("vole", {"model": "malicious", "released": ()}),
+        ("match", {"model": "malicious", "output_to": "receiver", "released": ()}),  # dh-psi has no such model
+        ("count", {"model": "malicious", "output_to": "receiver"}),
+    ):
+        refused = ask(pair, hello_of(pair, operation, **changes))
+        assert isinstance(refused, PeerAbortedError), (operation, changes, refused)
+        assert refused.abort_code is AbortCode.MALFORMED_MESSAGE
+    pair.check_honest("vole-malicious")
+
+
+def test_a_hello_for_another_vole_psi_is_refused(pair: Parties) -> None:
+    for changes in ({"protocol_version": 2}, {"suite": "GF(2^64)"}, {"operation": "count"}):
+        refused = ask(pair, hello_of(pair, "vole", **changes))
+        assert isinstance(refused, PeerAbortedError | ParameterMismatchError), (changes, refused)
+        assert refused.abort_code in (AbortCode.PARAMETER_MISMATCH, AbortCode.MALFORMED_MESSAGE)
+    pair.check_honest("vole")

@@ -13,6 +13,7 @@ import pytest
 
 import psc
 from psc.audit.receipt import SignedReceipt
+from psc.crypto import Rng
 from psc.crypto.vole import psi_shape
 from psc.errors import PolicyDeniedError, UsageError
 from psc.node.runs import receipt_of, result_of
@@ -295,3 +296,16 @@ def test_such_an_agreement_lets_the_one_sided_match_and_the_count_through(guarde
         assert (plan.protocol, plan.model) == ("vole-psi", "malicious")
         assert plan.run().matched_keys == 60  # type: ignore[union-attr]
         assert courier.count(phones(60), on="phone", dataset="parcels", purpose=PURPOSE).count == 60
+
+
+def test_its_owner_refuses_a_weaker_model_whatever_the_asking_side_planned(guarded: NodePair) -> None:
+    with guarded.merchant.connect("courier") as courier:
+        plan = courier.plan(psc.Match(phones(60), on="phone", dataset="parcels", purpose=PURPOSE))
+        assert plan.asking is not None
+        honest = plan.asking._hello(plan, Rng.system().bytes(13).hex())
+        for changes in ({"model": "semi-honest"}, {"model": "semi-honest", "output_to": "both"}):
+            hello = honest.model_copy(update=changes)
+            signature = guarded.merchant.home.identity.sign(hello)
+            with pytest.raises(PolicyDeniedError) as caught:
+                courier._link.open(hello.canonical(), bytes.fromhex(signature))
+            assert caught.value.rule == "model-too-weak"
