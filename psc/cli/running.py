@@ -102,8 +102,9 @@ _GROUP_BY = say(
     "对方的分组或本方的列；own: 与 theirs: 指明哪一方",
 )
 _MEMBERSHIP = say(
-    "hidden, or owner: the partner may learn which of its customers match, and adds up in the clear",
-    "hidden 隐藏；owner 对方可得知其哪些客户匹配，并以明文相加",
+    "hidden; owner: the partner may learn which of its customers match, and adds up in the clear; matcher: we may learn which of "
+    "ours match, and add up encrypted",
+    "hidden 隐藏；owner 对方可得知其哪些客户匹配，并以明文相加；matcher 本方可得知己方哪些客户匹配，并以密文相加",
 )
 _AGGREGATE_TO = say(
     "Who learns the result: receiver (this side), responder (the partner alone), or both",

@@ -1,4 +1,4 @@
-"""``vole-sum``: sums of the sender's values over the items that both hold, by groups of either, where the receiver may know which.
+"""``vole-sum``: sums of the sender's values over the items that both hold, by groups; the receiver may know which these are.
 
 ::
 
@@ -11,8 +11,8 @@
       GroupLabels, CellCounts             ------------>     (when the output goes to the sender)
                           <------------  ReleasedSums       low bits of sum + offset + noise (when it goes to the receiver)
 
-Blocks, cells, W, R and what a party is returned are those of ``dh-sum``; only the matching differs. Since the receiver knows which
-of its items are common, its groups need not travel as blocks: the sender learns their number and the receiver's padded size.
+Blocks, cells, W, R and what a party is returned are those of ``dh-sum``; only the matching differs. Since the receiver knows
+which of its items are common, its groups need not travel as blocks: the sender learns their number and the padded size of all.
 
 *Weights.* A statistic may be multiplied by one of the receiver's weight columns. The columns of a ciphertext share a part, so
 they are added up alike: every weight column in use, and none if a statistic is not weighted, makes one *layer* of cells of its
@@ -68,7 +68,7 @@ from psc.protocols.dh_sum import WIDTH_MAX, check_widths, low_bits, recv_sums, s
 from psc.protocols.owner_sum import WEIGHT_LIMIT
 from psc.types import OutputTo
 
-__all__ = ["LEAKAGE", "SPEC", "Params", "message_bytes", "receiver", "sender"]
+__all__ = ["LEAKAGE", "SPEC", "Params", "check_feasible", "message_bytes", "receiver", "sender"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +282,19 @@ def sender(
     return Sums(counts, signed(words, params.widths).reshape(*params.shape, -1), names, withheld)
 
 
+def check_feasible(params: Params) -> None:
+    """Refuse what public sizes say cannot be computed; nothing was sent.
+
+    Raises:
+        UsageError: there are too many cells, counted with the layers of weights, or the sums are too wide together.
+        CryptoError: the engine cannot make sums of this size exactly, or hide them.
+    """
+    check_cells(params.receiver_groups * max(len(params.layers), 1), len(params.sender_blocks))
+    check_widths(params.widths, params.output)
+    if params.widths:
+        masked_sums.sections(params.layout)
+
+
 def message_bytes(params: Params) -> tuple[int, int]:
     """Return the payload bytes of a run, receiver to sender and back, without the names of groups."""
     forward, back = vole_psi.message_bytes(params.matching)
@@ -356,12 +369,11 @@ def _their_groups(positions: NDArray[np.int64], params: Params) -> NDArray[np.in
 
 
 def _check(params: Params) -> None:
+    check_feasible(params)
     check_input(len(params.weights) == len(params.widths), "weights of statistics")
     check_input(all(weight is None or 0 <= weight < params.weight_columns for weight in params.weights), "weight columns")
-    check_cells(params.receiver_groups * max(len(params.layers), 1), len(params.sender_blocks))
     check_input(min(params.sender_blocks) >= 1, "sizes of groups")
     check_input(all(1 <= width <= WIDTH_MAX for width in params.widths), "widths")
-    check_widths(params.widths, params.output)
 
 
 def _light(weights: NDArray[np.int64]) -> bool:
@@ -398,7 +410,7 @@ def _ordered(vectors: Sequence[NDArray[np.int64]], params: Params, order: NDArra
 
 
 def _offsets(withheld: NDArray[np.bool_], params: Params, rng: Rng) -> NDArray[np.uint64]:
-    """What hides the sums of the leg's cells from the sender: all 64 bits, or, where it is to learn the low W bits, those above."""
+    """What hides the sums of the leg's cells from the sender: all 64 bits, or those above W where it is to learn the others."""
     layers, columns = len(params.layers), len(params.widths)
     words = np.frombuffer(rng.bytes(8 * params.cells * layers * columns), dtype="<u8").astype(np.uint64)
     if params.output == "receiver" or not columns:

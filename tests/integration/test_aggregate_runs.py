@@ -33,7 +33,7 @@ from psc.types import Noise
 from tests.integration.test_aggregate import GROUPINGS, WIDE, Tables, check, plain, publish, tables
 from tests.integration.test_match_count import wait_until_finished
 
-MEMBERSHIPS = ["hidden", "owner"]
+MEMBERSHIPS = ["hidden", "owner", "matcher"]
 SUMS = [psc.sum("fee"), psc.mean("weight")]
 
 
