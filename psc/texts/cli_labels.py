@@ -129,7 +129,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "why-matcher": (
         "because this side may know who matches: it matches by the fastest protocol and adds up {partner}'s values encrypted "
         "({engine})",
-        "因为本方可以得知匹配成员：以最快的协议匹配，并将 {partner} 的数值以密文相加（{engine}）",
+        "因为本方可以得知匹配成员：以最快的密码协议匹配，并将 {partner} 的数值以密文相加（{engine}）",
     ),
     "owner-allowed": (
         "the agreement also allows --membership owner, the simplest choice: {partner} learns who matches, adds up in the clear, "

@@ -127,7 +127,8 @@ def _value(output: Output, part: pd.DataFrame, own: pd.DataFrame) -> Any:
         return part["phone"].nunique() if output.per == "customer" else len(part)
     if output.function == "weighted_sum":
         joined = own.merge(part[["phone", output.column]].dropna(), on="phone")
-        return sum(((r if isinstance(r, Decimal) else int(r)) * v for r, v in zip(joined[output.weight], joined[output.column])), start=0)
+        weights = [r if isinstance(r, Decimal) else int(r) for r in joined[output.weight]]
+        return sum((r * v for r, v in zip(weights, joined[output.column])), start=0)
     values = part[["phone", output.column]].dropna()
     column = values[output.column] if output.per == "row" else values.groupby("phone")[output.column].sum()
     exact = [Decimal(v) for v in column]

@@ -121,7 +121,8 @@ def test_a_group_is_a_column_of_one_of_two_sides(text: str, code: str) -> None:
 def test_every_function_has_a_label() -> None:
     functions = ("count", "mean", "var", "std", "histogram")
     wanted = {f"cli.out-{function}-{per}" for function in functions for per in ("row", "customer")}
-    wanted |= {"cli.out-sum-row", *(f"cli.{kind}-{name}" for kind in ("why", "terms-membership") for name in ("hidden", "owner"))}
+    who = ("hidden", "owner", "matcher")
+    wanted |= {"cli.out-sum-row", *(f"cli.{kind}-{name}" for kind in ("why", "terms-membership") for name in who)}
     wanted |= {f"cli.terms-noise-{name}" for name in ("laplace", "gaussian")} | {"cli.output-responder"}
     assert wanted <= TEXTS.keys()
 
