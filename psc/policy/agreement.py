@@ -116,9 +116,10 @@ class DatasetTerms(Document):
     """What is allowed on one dataset.
 
     ``values``, ``groups``, ``membership``, ``engines``, ``noise`` and ``min_group`` hold for aggregates. A value is granted with
-    its scale and range, a group column by its name. ``membership`` says what may be known of who is in both sets: ``hidden`` from
-    both sides, or ``owner``, known to the owner of the values, who then sums in the clear. ``engines`` are the encryptions under
-    which values may leave their owner where membership is hidden. ``noise`` is what the owner adds in a run. ``model`` is the adversary model that a match must withstand.
+    its scale and range, a group column by its name. ``membership`` says what may be known of who is in both sets: ``hidden``
+    from both sides, or ``owner``, known to the owner of the values, who then sums in the clear. ``engines`` are the encryptions
+    under which values may leave their owner where membership is hidden. ``noise`` is what the owner adds in a run. ``model`` is
+    the adversary model that a match must withstand.
     """
 
     dataset: NodeName
