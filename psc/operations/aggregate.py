@@ -447,7 +447,7 @@ def terms_of(request: Aggregate, asked: RunRequest, allow: Allow, entry: Catalog
 
 
 def weight_columns(request: Aggregate) -> list[str]:
-    """The own columns that weight sums, in the order of the terms' weights."""
+    """Return the own columns that weight sums, in the order of the terms' weights, which may not have their names."""
     return list(dict.fromkeys(output.weight for output in request.outputs if output.weight is not None))
 
 

@@ -308,7 +308,7 @@ def _quickest(
         (least, best), (more, other) = costs[:2]
         plan.reason = render(
             "operations.plan-protocol",
-            {"protocol": best.protocol, "other": other.protocol, "seconds": f"{least:.1f}", "other_seconds": f"{more:.1f}"},
+            {"protocol": best.protocol, "other": other.protocol, "seconds": f"{least:.2f}", "other_seconds": f"{more:.2f}"},
         )
     return costs[0][1]
 
