@@ -22,6 +22,7 @@ __all__ = [
     "BAD_ELEMENTS",
     "HARMS",
     "SENT",
+    "SENT_MATCHER",
     "SENT_VOLE",
     "GoneAwayError",
     "Harm",
