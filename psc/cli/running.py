@@ -24,7 +24,7 @@ from psc.cli.options import (
     parse_target,
     parse_want,
 )
-from psc.cli.plans import kinds_of_columns, plan_shown, refused_own_side, result_shown
+from psc.cli.plans import PREVIEW_ROWS, kinds_of_columns, plan_shown, refused_own_side, result_shown
 from psc.cli.progress import busy, watched
 from psc.cli.setup import check_new_file
 from psc.cli.show import label
@@ -342,7 +342,8 @@ def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written)
         from psc.cli.masks import masked
 
         kinds = kinds_of_columns(plan)
-        table = masked(result.table, kinds)
+        whole = written.output is not None and not written.unmask  # else only what is shown is masked
+        table = masked(result.table if whole else result.table.slice(0, PREVIEW_ROWS), kinds)
         if written.unmask and written.output is not None:
             record_unmasking(node.home, result.run_id, written.output, result.table.num_rows)
         _write(result.table if written.unmask else table, written)
@@ -354,6 +355,9 @@ def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written)
         if result.table is not None:
             _write(result.table, written)
         document |= {"output": output}
+    if cli.as_json:  # nothing else is shown, so it is not made
+        cli.answer(document)
+        return
     cli.answer(document, *result_shown(result, plan, own_name=node.name, output=output, columns=columns, table=table))
 
 
