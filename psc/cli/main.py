@@ -47,6 +47,7 @@ class _WithoutPandas(MetaPathFinder):
     """
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        del path, target
         if name == "pandas":
             raise ModuleNotFoundError("not in this process", name=name)
 
