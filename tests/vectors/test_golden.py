@@ -1,9 +1,9 @@
 """Golden transcripts: fixed generators give these very frames, so that two releases, or two backends, never diverge.
 
 Good: the frames of both directions, large ones as their SHA-256. ``dh-sum`` and ``vole-sum`` stand twice: with sums in the
-clear, whose frames can be read, and with the encryption. Bad: the same frames with one change, and the error that must come of it. Confirmed
-against the pure-Python ristretto255 of ``ristretto_oracle`` (every element is recomputed there). Renew after a deliberate
-change of the wire contract with ``python -m tests.vectors.test_golden``.
+clear, whose frames can be read, and with the encryption. Bad: the same frames with one change, and the error that must come of
+it. Confirmed against the pure-Python ristretto255 of ``ristretto_oracle`` (every element is recomputed there). Renew after a
+deliberate change of the wire contract with ``python -m tests.vectors.test_golden``.
 """
 
 from __future__ import annotations
