@@ -81,6 +81,14 @@ def test_every_term_of_an_aggregate_reaches_the_document(psc: Psc) -> None:
 
 
 @pytest.mark.usefixtures("_spending")
+def test_the_matcher_may_know_membership_but_not_with_noise(psc: Psc) -> None:
+    matcher = SUMS.replace("--membership owner", "--membership matcher")
+    assert psc(f"{matcher} --json").error()["code"] == "policy.terms-wrong"
+    terms = psc(f"{matcher.replace(' --noise laplace:0.5', '')} --json").json()["agreement"]["datasets"][0]
+    assert terms["membership"] == ["hidden", "matcher"]
+
+
+@pytest.mark.usefixtures("_spending")
 def test_the_encryptions_of_values_are_a_list(psc: Psc) -> None:
     refused = psc(f"{SUMS} --engine rlwe-8192-168/1,rot13/1")
     assert refused.code == 2
