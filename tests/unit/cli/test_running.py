@@ -275,6 +275,7 @@ def test_a_full_disk_leaves_no_half_file(psc: Psc, line: str, tmp_path: Path, mo
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    psc(f"match {line} --dry-run")  # so that the node has its certificate: that is written, too
     monkeypatch.setattr("psc.data.output.os.fsync", full)
     error = psc(f"match {line} --output x.csv --json").error()
     assert (error["code"], error["exit_code"]) == ("data.disk-full", 9)
