@@ -133,6 +133,17 @@ impl Items {
         py.detach(|| Ok(Self(rng.with(|rng| self.0.padded(total, rng))?)))
     }
 
+    /// Return the positions of the items shard after shard, and where each shard ends among them (both uint32).
+    fn split<'py>(
+        &self,
+        py: Python<'py>,
+        context: Input,
+        shards: usize,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let (order, ends) = py.detach(|| self.0.split(&context, shards)).map_err(CoreError)?;
+        Ok((uint32_array(py, &order)?, uint32_array(py, &ends)?))
+    }
+
     /// Return the items at some positions (uint32), in that order.
     fn take(&self, py: Python<'_>, positions: Input) -> Result<Self, CoreError> {
         py.detach(|| Ok(Self(self.0.take(&positions.uint32("positions")?)?)))
