@@ -228,6 +228,10 @@ impl Items {
             }
             groups.push(group);
         }
+        drop(table);
+        if firsts.len() == self.len() {
+            return Ok((self.clone(), groups)); // they share the storage; a copy would double a large set
+        }
         Ok((Self::from_slices(firsts.iter().map(|&first| self.get(first as usize)))?, groups))
     }
 
