@@ -82,12 +82,25 @@ def macro(found: Sequence[Sample]) -> str:
 
 def peers(found: Sequence[Sample]) -> str:
     """Return the table of paired runs beside a peer."""
-    head = ("keys a side", "pairs", "psc s", "spu s", "spu / psc, clock", "least", "psc CPU s", "spu CPU s", "spu / psc, CPU")
+    head = (
+        "psc, spu, keys a side",
+        "pairs",
+        "psc s",
+        "spu s",
+        "spu / psc, clock",
+        "least",
+        "psc CPU s",
+        "spu CPU s",
+        "spu / psc, CPU",
+    )
     rows = []
-    for (_, count), group in grouped(found, "peer", "rows").items():
+    # The first samples were all of dh-psi without released columns, and did not say so.
+    named = [{"protocol": "dh-psi", "released": 0, **sample} for sample in found]
+    for (protocol, peer, released, count), group in grouped(named, "protocol", "peer", "released", "rows").items():
+        column = ", one column released" if released else ""
         rows.append(
             (
-                f"{count:,}",
+                f"`{protocol}`{column}, `{peer.removeprefix('PROTOCOL_')}`, {count:,}",
                 str(len(group)),
                 f"{median(group, 'psc', 'seconds'):.2f}",
                 f"{median(group, 'spu', 'seconds'):.2f}",
@@ -162,10 +175,11 @@ def main() -> None:
     if pairs:
         parts += [
             "\n## Beside spu",
-            "`psc match` by dh-psi and spu 0.9.5 `PROTOCOL_ECDH` on Curve25519: the same CSV files, CSV out, mutual TLS for",
-            "both, in pairs, by one call; both parties on one machine. spu takes SHA-256 of an item as a point's",
-            "u-coordinate, which lets the peer read one bit of each item; psc hashes to the group (RFC 9380, RFC 9496).",
-            "Medians, of the ratios too.",
+            "`psc match` by dh-psi beside spu 0.9.5 `PROTOCOL_ECDH` on Curve25519, and by vole-psi beside its `PROTOCOL_RR22`",
+            "and `PROTOCOL_KKRT`: the same CSV files, CSV out, mutual TLS for both, in pairs, by one call; both parties on one",
+            "machine. spu returns the matched keys; where a column is released, psc joins it to them too. In ECDH spu takes",
+            "SHA-256 of an item as a point's u-coordinate, which lets the peer read one bit of each item; psc hashes to the",
+            "group (RFC 9380, RFC 9496). Medians, of the ratios too.",
             f"{machine_line(pairs)}\n",
             peers(pairs),
         ]

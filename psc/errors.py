@@ -124,6 +124,7 @@ class Rule(StrEnum):
     VALUE_NOT_GRANTED = "value-not-granted"
     GROUP_NOT_GRANTED = "group-not-granted"
     MEMBERSHIP_NOT_ALLOWED = "membership-not-allowed"
+    ENGINE_NOT_ALLOWED = "engine-not-allowed"
     OUTPUT_NOT_ALLOWED = "output-not-allowed"
     MODEL_TOO_WEAK = "model-too-weak"
     INPUT_TOO_SMALL = "input-too-small"
@@ -193,7 +194,9 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer broke the rules."""
+    """The peer broke the rules; with no subclass that says more, by what it sent: a check of the protocol failed."""
+
+    abort_code = AbortCode.MALFORMED_MESSAGE
 
 
 class UnexpectedMessageError(RemoteProtocolError):
@@ -204,8 +207,6 @@ class UnexpectedMessageError(RemoteProtocolError):
 
 class MalformedMessageError(RemoteProtocolError):
     """Bytes of the peer do not parse, or a field has an impossible size."""
-
-    abort_code = AbortCode.MALFORMED_MESSAGE
 
 
 class InvalidElementError(RemoteProtocolError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -80,6 +81,34 @@ class Replying(_End):
     def finish(self, offsets: NDArray[np.uint64], rng: Rng) -> list[bytes]:
         bare = self.end.insecure_finish(np.zeros_like(offsets), rng, randomise=False, flood=False)
         return [self._reply(cell, data) for cell, data in enumerate(bare)]
+
+
+class Reading(_End):
+    """An owner that asks the matcher about its re-randomiser u: empty ciphertexts, public keys of its own making, and c0 read as
+    it came, low 64 bits, without its secret. ``keys`` has one polynomial a column, as a few coefficients from place 0 on."""
+
+    def __init__(self, end: Any, keys: Sequence[Sequence[int]]) -> None:
+        super().__init__(end)
+        self._keys = keys
+
+    def key_material(self) -> bytes:
+        self.end.key_material()
+        padded = [np.array([*key, *[0] * (DEGREE - len(key))], dtype=object) for key in self._keys]
+        return b"".join(pack(key % p) for key in padded for p in MODULI)
+
+    def encrypt(self, first_block: int, values: NDArray[np.int64]) -> list[list[bytes]]:
+        return [[bytes(len(one)) for one in block] for block in self.end.encrypt(first_block, values)]
+
+    def release(self, replies: Sequence[bytes]) -> NDArray[np.uint64]:
+        words = [[whole(residues) % (1 << 64) for residues in split_reply(reply)[1].tolist()] for reply in replies]
+        return np.array(words, dtype=np.uint64)
+
+
+def whole(residues: Sequence[int]) -> int:
+    """The number between -q/2 and q/2 that has these residues modulo the primes."""
+    q = math.prod(MODULI)
+    number = sum(r * (q // p) * pow(q // p, -1, p) for r, p in zip(residues, MODULI)) % q
+    return number - q if number > q // 2 else number
 
 
 def unpack(data: bytes, count: int) -> NDArray[Any]:

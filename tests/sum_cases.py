@@ -15,7 +15,7 @@ from psc.crypto import Items, Rng
 from psc.crypto.sums import SumEngine
 from psc.protocols import dh_sum, owner_sum
 from psc.protocols.base import Message, Script
-from psc.protocols.cells import GroupLabels, Sums
+from psc.protocols.cells import CellRule, GroupLabels, Sums
 from psc.protocols.padding import padded_size
 from psc.session.drive import _Party, run_pair
 from psc.testing.ideal import ClearSums, ideal_sums
@@ -26,9 +26,9 @@ CLEAR = ClearSums()
 WIDTH = 40
 
 
-def nothing(counts: NDArray[np.int64], names: tuple[bytes, ...] = ()) -> NDArray[np.bool_]:
-    """Withhold no cell."""
-    return np.zeros(counts.shape, dtype=np.bool_)
+def nothing(names: tuple[bytes, ...]) -> CellRule:
+    """Withhold no cell, whatever the groups are called."""
+    return lambda counts: np.zeros(counts.shape, dtype=np.bool_)
 
 
 def labels_of(side: str, groups: int) -> tuple[bytes, ...]:
@@ -130,7 +130,7 @@ def sums(
 
 def keep(counts: NDArray[np.int64], totals: NDArray[np.int64]) -> owner_sum.Table:
     """Release everything as it is."""
-    return owner_sum.Table(counts, totals, nothing(counts))
+    return owner_sum.Table(counts, totals, np.zeros(counts.shape, dtype=np.bool_))
 
 
 def owner_params(case: Case, statistics: tuple[int | None, ...], columns: int, **changes: Any) -> owner_sum.Params:

@@ -62,7 +62,9 @@ def plan_rows(plan: Plan, request: Aggregate) -> list[tuple[str, RenderableType]
     if plan.shape is None or plan.shape.aggregate is None:
         return []
     terms = plan.shape.aggregate
-    weights = [label("plan-weight", name=weight.name, bound=_bound(weight.high, weight.scale)) for weight in terms.weights]
+    # By the own names: to a partner that does not learn the result the terms do not tell them.
+    named = zip(dict.fromkeys(output.weight for output in request.outputs if output.weight), terms.weights, strict=True)
+    weights = [label("plan-weight", name=name, bound=_bound(weight.high, weight.scale)) for name, weight in named]
     rows: list[tuple[str, RenderableType]] = [
         (label("computed"), asked_text(request)),
         (label("plan-groups"), _groups(plan, request)),
@@ -80,10 +82,10 @@ def plan_rows(plan: Plan, request: Aggregate) -> list[tuple[str, RenderableType]
 
 
 def protocol_reasons(plan: Plan) -> list[str]:
-    """Return why an aggregate's protocol was chosen, and whether the simplest choice was left out."""
+    """Return why a protocol was chosen, and of an aggregate whether the simplest choice was left out."""
     terms = plan.shape.aggregate if plan.shape is not None else None
     if terms is None:
-        return []
+        return [plan.reason] if plan.reason else []
     said = [label(f"why-{terms.membership}", partner=plan.partner, engine=terms.engine)]
     if terms.membership == "hidden" and plan.entry is not None and "owner" in plan.entry.membership:
         said.append(label("owner-allowed", partner=plan.partner))

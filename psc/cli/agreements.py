@@ -53,6 +53,10 @@ _MEMBERSHIP = say(
     "Who may know which customers both have: hidden (nobody), or owner (this side, which sums in the clear) beside it [hidden]",
     "谁可得知共同客户：hidden（双方均不知），或另加 owner（本方得知并以明文求和）[hidden]",
 )
+_ENGINE = say(
+    "Encryptions under which values may be summed where membership is hidden, with commas [rlwe-8192-168/1]",
+    "隐藏成员关系时可用于求和的加密引擎，用逗号分隔 [rlwe-8192-168/1]",
+)
 _NOISE = say(
     "Noise that this side adds to aggregates and counts: laplace:EPSILON or gaussian:RHO, of a run, such as laplace:0.5 [none]",
     "本方加入汇总与计数的噪声：laplace:ε 或 gaussian:ρ（每次运行），例如 laplace:0.5 [无]",
@@ -104,6 +108,7 @@ def propose(
     value: Annotated[list[str] | None, typer.Option(metavar="VALUES", help=_VALUES)] = None,
     group_column: Annotated[list[str] | None, typer.Option("--group", metavar="COLUMNS", help=_GROUPS)] = None,
     membership: Annotated[list[str] | None, typer.Option(metavar="HOW", help=_MEMBERSHIP)] = None,
+    engine: Annotated[list[str] | None, typer.Option(metavar="IDS", help=_ENGINE)] = None,
     noise: Annotated[str | None, typer.Option(metavar="MECHANISM:BUDGET", help=_NOISE)] = None,
     model: Annotated[OfferedModel, typer.Option(help=_MODEL)] = OfferedModel.semi_honest,
     output_to: Annotated[list[str] | None, typer.Option(metavar="WHO", help=_OUTPUT_TO)] = None,
@@ -163,6 +168,7 @@ def propose(
         "min_group": min_group,
         "runs_per_day": runs_per_day,
         "elements_per_day": elements_per_day,
+        "engines": comma_list(engine) if engine else None,
     }
     offer = Offer(
         dataset,
@@ -341,6 +347,7 @@ def _aggregate_terms(terms: DatasetTerms) -> list[tuple[str, RenderableType]]:
         (label("terms-values"), lines(values) if values else "–"),
         (label("terms-groups"), ", ".join(group.name for group in terms.groups) or "–"),
         (label("terms-membership"), lines(label(f"terms-membership-{one}") for one in terms.membership)),
+        (label("terms-engines"), ", ".join(terms.engines)),
         (label("terms-noise"), _noise_text(terms.noise)),
         (label("terms-least-group"), number_text(terms.min_group)),
     ]

@@ -80,7 +80,7 @@ class MatchProtocol(StrEnum):
 
 
 class MatchModel(StrEnum):
-    """Which partner a match withstands; ``auto`` takes the strongest model that the match can have."""
+    """Which partner a match withstands; ``auto`` takes the stronger one where the protocol taken has it for this match."""
 
     auto = "auto"
     semi_honest = "semi-honest"

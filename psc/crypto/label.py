@@ -6,7 +6,7 @@ use                label                                                       w
 hash to group      ``PSC-V1-ristretto255-SHA512-`` context                     tag of ``expand_message_xmd``
 OPRF finalize      ``PSC-V1-ristretto255-SHA512-Finalize-`` context            end of the hash, as in RFC 9497
 tags of points     ``PSC-V1-ristretto255-SHA512-PointTag-`` context            start of the hash, after its length
-sealed rows        ``PSC-V1-ristretto255-SHA512-Row-`` context                 start of the hash, after its length
+sealed rows        ``PSC-V1-ristretto255-SHA512-Row-`` context                 derivation of the streams' key
 packed encryption  ``PSC-V1-ristretto255-SHA512-Sums-`` context                start of the hash, after its length
 =================  ==========================================================  ==================================
 """

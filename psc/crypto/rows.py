@@ -1,12 +1,14 @@
 """Sealed rows: what is released about an item, readable only by who holds the item's OPRF output.
 
-From SHA-512 over a label, bytes 32 to 63 of the item's output and the row's number come a tag, by which the row is found,
-and a ChaCha20-Poly1305 key. An entry is tag ‖ ciphertext ‖ authenticator. A key seals one row, so the nonce is zero.
-Entries are padded with random dummies to a public total, and sorted by tag: the number of rows of an item, and the order
-of the rows, show only to who can open them.
+Bytes 32 to 63 of the item's output and the row's number give a stream of BLAKE3 in keyed mode: a tag, by which the row is
+found, two elements of GF(2^128) and a pad. An entry is tag ‖ ciphertext ‖ authenticator, the ciphertext the row plus the pad,
+the authenticator a polynomial of the ciphertext at the first element plus the second. A stream serves one row. Entries are
+padded with rows of a random item that nobody has to a public total, and sorted by tag: the number of rows of an item, and the
+order of the rows, show only to who can open them. ``docs/protocols/dh-psi.md`` has every byte and why this is sound.
 
 References:
-    RFC 8439, section 2.8.
+    Wegman and Carter, "New hash functions and their use in authentication and set equality", JCSS 22 (1981); the
+    specification of BLAKE3, sections 2.2 and 2.6.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ def seal_rows(
         UsageError: counts do not fit, a counter is wrong, an item does not exist, or a size is out of range.
 
     Security:
-        A repeated counter would use a key twice, so it is refused; sealing other rows under the same outputs and context
+        A repeated counter would use a stream twice, so it is refused; sealing other rows under the same outputs and context
         would too, and only the caller can prevent it. Dummies look like rows that one cannot open.
     """
     return _core.seal_rows(
@@ -107,7 +109,7 @@ def open_rows(
         ``width`` bytes each; in the order of ``indices``, then of counters. An item ends at its first missing counter.
 
     Raises:
-        MalformedMessageError: ``entries`` are not whole entries.
+        MalformedMessageError: ``entries`` are not whole entries, or not sorted by tag.
         DecryptionError: an entry's tag is the item's, but it does not authenticate; ``fields["index"]`` is its position.
         UsageError: an index does not exist, or a size is out of range.
     """

@@ -24,7 +24,7 @@ from psc.errors import DataError, UsageError
 from psc.texts import is_plain
 from psc.types import GROUPS_MAX
 
-__all__ = ["GROUP_COLUMNS_MAX", "LABEL_BYTES_MAX", "GroupUse", "GroupedRows", "Labels", "group_labels", "group_rows"]
+__all__ = ["GROUP_COLUMNS_MAX", "LABEL_BYTES_MAX", "GroupUse", "GroupedRows", "Labels", "group_labels", "group_rows", "places_of"]
 
 GROUP_COLUMNS_MAX = 8
 """Most columns that group one aggregate, of one side."""
@@ -113,6 +113,19 @@ def group_labels(
         if len(labels) > GROUPS_MAX:
             raise _too_many(source, ", ".join(columns), len(labels))
     return tuple(labels), index.astype(np.int32)
+
+
+def places_of(labels: Labels) -> tuple[tuple[int, ...], ...]:
+    """Return how groups are made of columns, without names: for each group and column the place of its label among the column's.
+
+    Args:
+        labels: the groups in their order.
+
+    Leakage:
+        Tells how many labels each column has and which groups have a label in common; not what the labels are.
+    """
+    places = [{label: place for place, label in enumerate(sorted(set(column)))} for column in zip(*labels, strict=True)]
+    return tuple(tuple(of[label] for of, label in zip(places, group, strict=True)) for group in labels)
 
 
 def group_rows(table: Source | pa.Table, column: str, rows: npt.NDArray[np.int64], *, nulls: bool = False) -> GroupedRows:

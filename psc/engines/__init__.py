@@ -24,7 +24,7 @@ from psc.errors import UsageError
 if TYPE_CHECKING:
     from psc.crypto.sums import SumEngine
 
-__all__ = ["DEFAULT", "ENGINES", "available", "engine"]
+__all__ = ["DEFAULT", "ENGINES", "available", "engine", "hiding_engine"]
 
 DEFAULT = "rlwe-8192-168/1"
 """The engine that is taken when nothing else is agreed."""
@@ -59,4 +59,16 @@ def engine(engine_id: str = DEFAULT) -> SumEngine:
         if package is None or (missing.name or "").partition(".")[0] != package:
             raise
         raise UsageError("engines.extra-missing", engine=engine_id, package=package, extra=extra) from missing
+    return found
+
+
+def hiding_engine(engine_id: str) -> SumEngine:
+    """Return the engine of an id where the owner of the values shall not learn which of them were summed.
+
+    Raises:
+        UsageError: there is no such engine, its extra is not installed, or its replies do not hide that.
+    """
+    found = engine(engine_id)
+    if not found.hides_mask:
+        raise UsageError("engines.shows-members", engine=engine_id, engines=DEFAULT)
     return found

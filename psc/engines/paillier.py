@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 
 import gmpy2
 import numpy as np
-from gmpy2 import mpz
 
 from psc.engines.paillier_keys import PROOF_ROOTS, PrivateKey, PublicKey, in_threads, integers, random_below, to_bytes
 from psc.engines.shapes import (
@@ -48,6 +47,9 @@ __all__ = ["PAILLIER_2048", "PAILLIER_3072", "PaillierEngine", "Sums", "high_mas
 
 _SUM_BITS = 160
 """A sum's size is below 2^160, which ``check`` assures; ``R`` leaves that much room at both ends of the plaintexts."""
+
+_WEIGHT_SHIFT = 3 * (WEIGHT_MAX + 1) - 1
+"""Added to every weight, and taken off the sum again: what is an exponent has 34 bits then, whatever the weight. It is odd."""
 
 
 def high_mask(key: PublicKey, bits: int, rng: Rng, count: int) -> list[int]:
@@ -75,12 +77,20 @@ class Sums:
     Args:
         key: what the ciphertexts are encrypted under.
         cells: the number of sums.
+
+    Security:
+        Which ciphertext is in which cell, or in none, is what the owner of the key must not learn, and it waits for the reply. So
+        every ciphertext is multiplied into something, those of no cell into a sum that is thrown away; a sum begins with a
+        number of full size, for multiplying by 1 is quick; and every weight is an exponent of one length, taken in constant
+        time. What remains are the times of memory accesses.
     """
 
     def __init__(self, key: PublicKey, cells: int) -> None:
         self._key = key
-        self._added = [mpz(1)] * cells
-        self._taken = [mpz(1)] * cells
+        begin = key.square - 1  # -1: it cancels, see products
+        self._added = [begin] * (cells + 1)  # the last one, at index -1, is that of no cell
+        self._taken = [begin] * (cells + 1)
+        self._weighted = False
 
     def add(self, ciphertexts: Sequence[int], cells: Sequence[int], weights: Sequence[int] | None = None) -> None:
         """Add each plaintext, times its weight, to the sum of its cell.
@@ -88,24 +98,27 @@ class Sums:
         Args:
             ciphertexts: already checked.
             cells: for each the number of its cell, or -1 for none.
-            weights: for each an integer; all 1 when None.
+            weights: for each an integer below 2^32 in size; all 1 when None.
         """
-        square = self._key.square
+        square, added, taken = self._key.square, self._added, self._taken
         if weights is None:
             for value, cell in zip(ciphertexts, cells, strict=True):
-                if cell >= 0:
-                    self._added[cell] = self._added[cell] * value % square
+                added[cell] = added[cell] * value % square
             return
-        chosen = [(c, k, w) for c, k, w in zip(ciphertexts, cells, weights, strict=True) if k >= 0 and w != 0]
-        powers = in_threads(lambda part: [gmpy2.powmod(c, abs(w), square) for c, _, w in part], chosen)
-        for power, (_, cell, weight) in zip(powers, chosen, strict=True):
-            into = self._added if weight > 0 else self._taken
-            into[cell] = into[cell] * power % square
+        self._weighted = True
+        pairs = list(zip(ciphertexts, (weight + _WEIGHT_SHIFT for weight in weights), strict=True))
+        powers = in_threads(lambda part: [gmpy2.powmod_sec(c, e, square) for c, e in part], pairs)
+        for value, power, cell in zip(ciphertexts, powers, cells, strict=True):
+            added[cell] = added[cell] * power % square
+            taken[cell] = taken[cell] * value % square
 
     def products(self) -> list[int]:
         """Return the ciphertext of each sum as it is: never to be sent, because it shows which ciphertexts it is made of."""
-        square = self._key.square
-        return [a * gmpy2.invert(t, square) % square for a, t in zip(self._added, self._taken, strict=True)]
+        square, taken = self._key.square, self._taken[:-1]
+        if self._weighted:
+            taken = [gmpy2.powmod(each, _WEIGHT_SHIFT, square) for each in taken]
+        # Both began with -1, and -1 to an odd power is -1.
+        return [a * gmpy2.invert(t, square) % square for a, t in zip(self._added[:-1], taken, strict=True)]
 
     def replies(self, offsets: Sequence[int], rng: Rng) -> list[int]:
         """Return a fresh ciphertext of each sum plus its offset.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from psc.data.groups import Labels, group_labels
 from psc.data.keys import Keyed, KeyUse, masked_key, prepare_keys
 from psc.data.kinds import RULES_ID, metadata_hash
 from psc.data.release import RowLayout
+from psc.data.source import as_source
 from psc.data.table import Source, load
 from psc.data.values import ValueUse, read_values, statistic_vectors
 from psc.data.version import dataset_version
@@ -21,7 +22,7 @@ from psc.errors import DataError, UsageError
 from psc.node.records import ROWS_PER_KEY_MAX, DatasetRecord, RegisteredValue
 from psc.types import Statistic
 
-__all__ = ["LoadedDataset", "ReleasedRows", "Survey", "read_dataset", "released_rows", "survey"]
+__all__ = ["LoadedDataset", "ReleasedRows", "Survey", "read_dataset", "released_rows", "survey", "with_statistics"]
 
 _CHECKED_AT_ONCE = 65_536
 
@@ -159,15 +160,11 @@ def read_dataset(
     """
     chosen = _uses(record, list(keys) if keys is not None else [key.name for key in record.keys])
     by_name = {column.name: column for column in record.release}
-    values = {value.name: value for value in record.values}
     group_columns = {group.name: group.column for group in record.groups}
     for name in release:
         if name not in by_name:
             raise UsageError("node.column-not-registered", name=name, dataset=record.name, known=", ".join(by_name))
-    for statistic in statistics:
-        if statistic.column is not None and statistic.column not in values:
-            fields = {"name": statistic.column, "dataset": record.name, "known": ", ".join(values)}
-            raise UsageError("node.value-not-registered", **fields)
+    _check_statistics(record, statistics)
     for name in groups:
         if name not in group_columns:
             raise UsageError("node.group-not-registered", name=name, dataset=record.name, known=", ".join(group_columns))
@@ -180,11 +177,7 @@ def read_dataset(
     keyed = _prepare(record, source, chosen, None)
     by_key = (keyed.row_of, keyed.group_of_row, keyed.key_count)
     labels, group_of_key = group_labels(source, [group_columns[name] for name in groups], *by_key, uses=chosen)
-    vectors = None
-    if statistics:
-        used = dict.fromkeys(statistic.column for statistic in statistics if statistic.column is not None)
-        cells = {name: read_values(source, keyed.row_of, _value_use(values[name])) for name in used}
-        vectors = statistic_vectors(statistics, cells, keyed.group_of_row, keyed.key_count, record.max_rows_per_key)
+    vectors = _vectors(record, source, keyed, statistics)
     if not release:
         return LoadedDataset(record, keyed, None, None, labels, group_of_key, vectors)
     bound = min(rows_per_key or record.max_rows_per_key, record.max_rows_per_key)
@@ -193,6 +186,19 @@ def read_dataset(
     sources = {name: by_name[name].column for name in release}
     rows = released_rows(source, keyed, layout, sources, bound)
     return LoadedDataset(record, keyed, layout, rows, labels, group_of_key, vectors)
+
+
+def with_statistics(dataset: LoadedDataset, statistics: Sequence[Statistic]) -> LoadedDataset:
+    """Return a dataset that was read with what its keys contribute to these statistics, in place of any others.
+
+    They take 8 bytes a key and statistic, and are of use to one run; the keys, which take longer to make, serve the next run too.
+
+    Raises:
+        UsageError: a value is not registered, or a statistic may pass 63 bits.
+    """
+    record, keyed = dataset.record, dataset.keyed
+    _check_statistics(record, statistics)
+    return replace(dataset, vectors=_vectors(record, as_source(keyed.table), keyed, statistics))
 
 
 def released_rows(source: Source, keyed: Keyed, layout: RowLayout, sources: dict[str, str], rows_per_key: int) -> ReleasedRows:
@@ -208,6 +214,23 @@ def released_rows(source: Source, keyed: Keyed, layout: RowLayout, sources: dict
     cut = sizes[items] > rows_per_key if len(items) else np.zeros(0, dtype=bool)
     payloads = layout.encode(source.table, keyed.row_of[kept], cut=cut, sources=sources, file=source.name)
     return ReleasedRows(items, (rank[kept] + 1).astype(np.uint32), payloads, layout.width, rows_per_key)
+
+
+def _check_statistics(record: DatasetRecord, statistics: Sequence[Statistic]) -> None:
+    values = {value.name for value in record.values}
+    for statistic in statistics:
+        if statistic.column is not None and statistic.column not in values:
+            fields = {"name": statistic.column, "dataset": record.name, "known": ", ".join(value.name for value in record.values)}
+            raise UsageError("node.value-not-registered", **fields)
+
+
+def _vectors(record: DatasetRecord, source: Source, keyed: Keyed, statistics: Sequence[Statistic]) -> NDArray[np.int64] | None:
+    if not statistics:
+        return None
+    values = {value.name: value for value in record.values}
+    used = dict.fromkeys(statistic.column for statistic in statistics if statistic.column is not None)
+    cells = {name: read_values(source, keyed.row_of, _value_use(values[name])) for name in used}
+    return statistic_vectors(statistics, cells, keyed.group_of_row, keyed.key_count, record.max_rows_per_key)
 
 
 def _uses(record: DatasetRecord, names: Sequence[str]) -> list[KeyUse]:

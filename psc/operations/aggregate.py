@@ -17,8 +17,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from psc.crypto import Items, Rng
+from psc.data.groups import places_of
 from psc.data.values import entry_bound
-from psc.engines import DEFAULT, available, engine
+from psc.engines import available, engine, hiding_engine
 from psc.errors import CryptoError, MalformedMessageError, ParameterMismatchError, Rule, UsageError
 from psc.node.tables import LoadedDataset
 from psc.operations.play import Play, RunShape
@@ -26,6 +27,7 @@ from psc.operations.prepare import OwnTable
 from psc.operations.results import AggregateResult, Ended
 from psc.operations.select import statistics_of
 from psc.operations.table import label_bytes, labels_of, outputs_table, statistic_name, statistics_table
+from psc.operations.withholding import place_bytes, their_labels, withhold
 from psc.policy.decide import Allow, Deny, RunRequest
 from psc.policy.release import (
     check_table,
@@ -40,7 +42,7 @@ from psc.policy.release import (
 )
 from psc.protocols import dh_sum, masked_sums, owner_sum
 from psc.protocols.base import Script
-from psc.protocols.cells import Sums, Withhold, check_cells
+from psc.protocols.cells import Sums, check_cells
 from psc.protocols.padding import SMALLEST_SIZE, padded_size
 from psc.session.hello import AggregateTerms, Hello
 from psc.types import GroupColumn, Noise, ValueColumn
@@ -118,6 +120,9 @@ class _Aggregate(Play["Sums | None", "Sums | None"]):
         """
         widths(shape)
 
+    def asked_size(self, hello: Hello, keys: int) -> int:
+        return self._their_size(keys, hello.noise, cast("AggregateTerms", hello.aggregate))
+
     def _their_size(self, keys: int, noise: Noise | None, terms: AggregateTerms) -> int:
         """Return the largest size that the responder's set can have, as far as it is known before it accepts."""
         del noise, terms
@@ -144,20 +149,22 @@ class _Aggregate(Play["Sums | None", "Sums | None"]):
     def statement(self, shape: RunShape) -> tuple[list[str], list[str]]:
         mine, theirs = self._statement(shape)
         noise = [] if shape.noise is None else ["leakage.aggregate.noise"]
-        return [*mine, *noise], list(theirs)
+        weights = ["leakage.owner-sum.weights"] if shape.terms.weights else []
+        return [*mine, *noise], [*theirs, *weights]
 
     def _statement(self, shape: RunShape) -> tuple[tuple[str, ...], tuple[str, ...]]:
         raise NotImplementedError
 
     def read(self, shape: RunShape, asked: Sums | None) -> Labels:
-        return () if asked is None or asked.sums is None else _their_labels(asked.labels, shape.terms)
+        return () if asked is None or asked.sums is None else their_labels(asked.labels, shape.terms)
 
     def result(
         self, request: Request, shape: RunShape, own: OwnTable, asked: Sums | None, read: object, ended: Ended
     ) -> AggregateResult:
         table: pa.Table | None = None
         if asked is not None and asked.sums is not None:
-            table = outputs_table(cast("Aggregate", request), own.groups, shape, cast("Labels", read), asked)
+            named = replace(shape, aggregate=_with_names(shape.terms, _weight_columns(cast("Aggregate", request))))
+            table = outputs_table(cast("Aggregate", request), own.groups, named, cast("Labels", read), asked)
         groups = () if table is None else tuple(table.column_names[: len(cast("Aggregate", request).group_by)])
         return AggregateResult(ended.run_id, table, groups, ended.receipt, ended.stats, ended.leakage)
 
@@ -175,8 +182,7 @@ class DhSumAggregate(_Aggregate):
 
     def plan(self, request: Request, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> RunShape:
         request = cast("Aggregate", request)
-        if not engine(request.engine).hides_mask:
-            raise UsageError("operations.engine-shows-members", engine=request.engine, engines=DEFAULT)
+        hiding_engine(request.engine)
         terms = _terms(request, asked, allow, entry, own)
         each = _dummies(allow.noise, terms)
         sizes = np.bincount(own.groups.index, minlength=terms.own_groups)
@@ -194,7 +200,9 @@ class DhSumAggregate(_Aggregate):
         return padded_size(keys) if not terms.groups else keys + keys // 16 + SMALLEST_SIZE * terms.their_groups
 
     def _check_exact(self, shape: RunShape) -> None:
-        masked_sums.sections(_dh_sum_params(shape, b"").layout)
+        params = _dh_sum_params(shape, b"")
+        dh_sum.check_widths(params.widths, params.output)
+        masked_sums.sections(params.layout)
 
     def accepts(self, shape: RunShape, planned_size: int) -> bool:
         blocks, most = shape.responder_blocks, shape.terms.their_groups
@@ -213,6 +221,7 @@ class DhSumAggregate(_Aggregate):
             and sum(terms.blocks) == hello.initiator_size
             and all(padded_size(block) == block for block in terms.blocks)
             and not terms.weights
+            and not terms.own_places  # only who withholds cells needs them
         )
 
     def responder_sizes(self, hello: Hello, dataset: LoadedDataset) -> tuple[int, tuple[int, ...]]:
@@ -238,7 +247,7 @@ class DhSumAggregate(_Aggregate):
         if each:
             blocks = [Items.concat([block, matcher_dummies(g, theirs, each)]) for g, block in enumerate(blocks)]
         params = _dh_sum_params(shape, context)
-        sums = yield from dh_sum.receiver(blocks, params, rng, _withhold(shape, mine.labels, None), label_bytes(mine.labels))
+        sums = yield from dh_sum.receiver(blocks, params, rng, withhold(mine.labels, shape, each), label_bytes(mine.labels))
         return _unbiased(sums, shape)
 
     def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[Sums | None]:
@@ -253,7 +262,8 @@ class DhSumAggregate(_Aggregate):
             vectors = [np.pad(v, ((0, len(block) - len(v)), (0, 0))) for v, block in zip(vectors, blocks, strict=True)]
             if shape.output_to != "responder":  # a sum that only the owner learns needs no noise of its own
                 noise = draw_noise(rng, shape.noise, _numbers(terms), cells, _bounds(shape))
-        sums = yield from dh_sum.sender(blocks, vectors, label_bytes(labels), _dh_sum_params(shape, context), rng, noise)
+        told = place_bytes(labels) if shape.output_to == "responder" else label_bytes(labels)
+        sums = yield from dh_sum.sender(blocks, vectors, told, _dh_sum_params(shape, context), rng, noise)
         return None if sums is None else _unbiased(sums, shape)
 
     def common(self, asked: Sums | None) -> int | None:
@@ -266,11 +276,29 @@ class OwnerSumAggregate(_Aggregate):
     spec = owner_sum.SPEC
 
     def plan(self, request: Request, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> RunShape:
-        terms = _terms(cast("Aggregate", request), asked, allow, entry, own)
+        request = cast("Aggregate", request)
+        for name, weight in zip(_weight_columns(request), own.weights, strict=True):
+            if (most := int(np.abs(weight.units).max(initial=0))) >= owner_sum.WEIGHT_LIMIT:
+                raise _too_heavy(name, most)
+        terms = _terms(request, asked, allow, entry, own).model_copy(update={"own_places": places_of(own.groups.labels)})
         keys = entry.key_count_of(tuple(key.name for key in asked.keys))
         shape = _shape(asked, allow, self.spec.id, (padded_size(own.keyed.key_count), padded_size(keys)), terms)
         self._check_exact(shape)
-        return shape
+        if request.output_to != "receiver":
+            return shape
+        # A responder that does not learn the result has no use for the names of our columns.
+        neutral = [f"weight {number}" for number in range(1, len(terms.weights) + 1)]
+        return replace(shape, aggregate=_with_names(terms, neutral))
+
+    def _check_exact(self, shape: RunShape) -> None:
+        terms = shape.terms
+        for weight in terms.weights:
+            if weight.magnitude > owner_sum.WEIGHT_LIMIT:  # a bound is a power of two that weights may reach
+                raise _too_heavy(weight.name, weight.magnitude)
+        super()._check_exact(shape)
+        axes = [len(set(column)) for column in zip(*terms.own_places, strict=True)]
+        cells = terms.own_groups * terms.their_groups
+        check_table([*axes, *(group.groups for group in terms.groups)], cells, terms.minimum_group)
 
     def accepts(self, shape: RunShape, planned_size: int) -> bool:
         # Of the owner's groups the number travels, as blocks of nothing; their sizes stay at home.
@@ -278,7 +306,7 @@ class OwnerSumAggregate(_Aggregate):
         return shape.sizes[1] == planned_size and 1 <= len(shape.responder_blocks) <= most and set(shape.responder_blocks) == {1}
 
     def _fits(self, hello: Hello, terms: AggregateTerms) -> bool:
-        return terms.membership == "owner" and not terms.blocks and not terms.engine
+        return terms.membership == "owner" and not terms.blocks and not terms.engine and bool(terms.own_places)
 
     def responder_sizes(self, hello: Hello, dataset: LoadedDataset) -> tuple[int, tuple[int, ...]]:
         return padded_size(dataset.keyed.key_count), (1,) * len(_labels(dataset, cast("AggregateTerms", hello.aggregate)))
@@ -302,20 +330,23 @@ class OwnerSumAggregate(_Aggregate):
         return owner_sum.receiver(own.keyed.items, own.groups.index, weights, _owner_sum_params(shape, context), rng, labels)
 
     def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[Sums | None]:
-        params, rule = _owner_sum_params(shape, context), _withhold(shape, None, _labels(dataset, shape.terms))
+        terms, labels, params = shape.terms, _labels(dataset, shape.terms), _owner_sum_params(shape, context)
+        drawn: NDArray[np.int64] | None = None
+        if shape.noise is not None:
+            # Here, before the first message: how long the samplers take depends on what they draw.
+            bounds, cells = [1, *_bounds(shape)], (terms.own_groups, len(labels))
+            drawn = draw_noise(rng, shape.noise, _numbers(terms), math.prod(cells), bounds).reshape(*cells, -1)
 
         def release(counts: NDArray[np.int64], sums: NDArray[np.int64]) -> owner_sum.Table:
-            if shape.noise is not None:
-                bounds = [1, *_bounds(shape)]
-                drawn = draw_noise(rng, shape.noise, _numbers(shape.terms), counts.size, bounds).reshape(*counts.shape, -1)
+            if drawn is not None:
                 counts, sums = counts + drawn[..., 0], sums + drawn[..., 1:]
                 if int(counts.sum()) < shape.minimum_result:
                     return owner_sum.Table(counts, sums, np.ones(counts.shape, dtype=np.bool_))
-            return owner_sum.Table(counts, sums, rule(counts, ()))
+            withheld = suppress_blocks(np.maximum(counts, 0), terms.own_places, labels, terms.minimum_group)
+            return owner_sum.Table(counts, sums, withheld)
 
-        labels = label_bytes(_labels(dataset, shape.terms))
         entries = _entries(dataset)
-        return owner_sum.sender(dataset.keyed.items, dataset.group_of_key, entries, labels, params, rng, release)
+        return owner_sum.sender(dataset.keyed.items, dataset.group_of_key, entries, label_bytes(labels), params, rng, release)
 
     def common(self, asked: Sums | None) -> int | None:
         return None
@@ -375,10 +406,12 @@ def _unbiased(sums: Sums, shape: RunShape) -> Sums:
 
 def _terms(request: Aggregate, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> AggregateTerms:
     values = {value.name: value for value in asked.values}
-    weighted = list(dict.fromkeys(output.weight for output in request.outputs if output.weight is not None))
+    weighted = _weight_columns(request)
     groups = tuple(GroupColumn(name=group.name, groups=max(group.groups, 1)) for group in asked.groups)
-    check_cells(len(own.groups.labels), math.prod(group.groups for group in groups))
-    check_table([*(len(set(column)) for column in zip(*own.groups.labels, strict=True)), *(group.groups for group in groups)])
+    theirs = math.prod(group.groups for group in groups)
+    check_cells(len(own.groups.labels), theirs)
+    axes = [*(len(set(column)) for column in zip(*own.groups.labels, strict=True)), *(group.groups for group in groups)]
+    check_table(axes, len(own.groups.labels) * theirs, allow.limits.min_group)
     return AggregateTerms(
         statistics=statistics_of(request.outputs, values, weighted),
         values=asked.values,
@@ -395,6 +428,20 @@ def _terms(request: Aggregate, asked: RunRequest, allow: Allow, entry: Catalogue
         minimum_group=allow.limits.min_group,
         rows_bound=entry.rows_bound,
     )
+
+
+def _weight_columns(request: Aggregate) -> list[str]:
+    """Return the own columns that weight sums, in the order of the terms' weights, which may not have their names."""
+    return list(dict.fromkeys(output.weight for output in request.outputs if output.weight is not None))
+
+
+def _with_names(terms: AggregateTerms, names: Sequence[str]) -> AggregateTerms:
+    weights = [weight.model_copy(update={"name": name}) for weight, name in zip(terms.weights, names, strict=True)]
+    return terms.model_copy(update={"weights": tuple(weights)})
+
+
+def _too_heavy(name: str, weight: int) -> UsageError:
+    return UsageError("operations.weight-too-large", name=name, weight=weight, limit=owner_sum.WEIGHT_LIMIT)
 
 
 def _shape(asked: RunRequest, allow: Allow, protocol: str, sizes: tuple[int, int], terms: AggregateTerms) -> RunShape:
@@ -419,31 +466,6 @@ def _blocks(items: Items, index: NDArray[np.int32], groups: int) -> list[Items]:
     ends = np.cumsum(np.bincount(index, minlength=groups))
     taken = items.take(order)
     return [taken.slice(int(start), int(stop)) for start, stop in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def _withhold(shape: RunShape, own: Labels | None, theirs: Labels | None) -> Withhold:
-    """Return the rule of withheld cells; a side whose labels are not known is one axis."""
-    each = _dummies(shape.noise, shape.terms) if shape.protocol == dh_sum.SPEC.id else 0
-
-    def rule(counts: NDArray[np.int64], names: tuple[bytes, ...]) -> NDArray[np.bool_]:
-        counts = np.maximum(estimate(counts, each), 0)
-        told = _their_labels(names, shape.terms) if names else None
-        rows, columns = (own or _numbered(counts.shape[0])), (theirs or told or _numbered(counts.shape[1]))
-        return suppress_blocks(counts, rows, columns, shape.terms.minimum_group)
-
-    return rule
-
-
-def _their_labels(names: Sequence[bytes], terms: AggregateTerms) -> Labels:
-    """Read the names of the responder's groups; more labels of a column than are registered would make a table too large."""
-    labels = labels_of(names, len(terms.groups))
-    if any(len(set(column)) > group.groups for group, column in zip(terms.groups, zip(*labels, strict=True), strict=True)):
-        raise MalformedMessageError("session.message-malformed", what="a group column has more labels than agreed")
-    return labels
-
-
-def _numbered(count: int) -> Labels:
-    return ((),) if count == 1 else tuple((str(number),) for number in range(count))
 
 
 def _dh_sum_params(shape: RunShape, context: bytes) -> dh_sum.Params:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from psc.data.kinds import metadata_hash
+from psc.engines import hiding_engine
 from psc.errors import LocalProtocolError, ParameterMismatchError, PolicyDeniedError, Rule, UsageError
 from psc.node.home import Home
 from psc.node.own import own_card
@@ -285,6 +286,9 @@ def _quickest(
     """Return the shape of the play that takes least time, and note in the plan what was chosen over what.
 
     A play that does not withstand the adversary model that was asked for, or that the agreement demands, is no choice.
+
+    Raises:
+        ParameterMismatchError: the only one that would do is another one in the partner's software.
     """
     if plan.own is None:
         raise LocalProtocolError("operations.plan-used")
@@ -295,12 +299,16 @@ def _quickest(
         if model == asked.model or (wanted != "malicious" and (asked.operation != "match" or entry.model == "semi-honest")):
             shape = play.plan(plan.request, replace(asked, model=model), allow, entry, plan.own)
             costs.append((_seconds(play, shape, status, same_machine=same_machine), shape))
+    if not costs:
+        for play in plays_of(plan.request):
+            check_compatible(status, play.spec.id)  # what would do is another one in the partner's software
+        raise Deny(Rule.MODEL_TOO_WEAK, {"model": entry.model, "asked": asked.model}).error()
     costs.sort(key=lambda cost: cost[0])
     if len(costs) > 1:
         (least, best), (more, other) = costs[:2]
         plan.reason = render(
             "operations.plan-protocol",
-            {"protocol": best.protocol, "other": other.protocol, "seconds": f"{least:.1f}", "other_seconds": f"{more:.1f}"},
+            {"protocol": best.protocol, "other": other.protocol, "seconds": f"{least:.2f}", "other_seconds": f"{more:.2f}"},
         )
     return costs[0][1]
 
@@ -365,7 +373,19 @@ def _request(catalogue: Catalogue, request: Request) -> RunRequest | Deny:
         groups=theirs.groups,
         membership=request.membership if isinstance(request, Aggregate) else "hidden",
         model=request.strongest_model if isinstance(request, Match) else "semi-honest",
+        engine=_engine(request),
     )
+
+
+def _engine(request: Request) -> str:
+    """Return the id of the encryption that a request needs; empty for none.
+
+    Raises:
+        UsageError: there is no such engine here, or it shows who matches.
+    """
+    if not isinstance(request, Aggregate) or request.membership != "hidden":
+        return ""
+    return hiding_engine(request.engine).id
 
 
 def _fill(

@@ -154,6 +154,14 @@ class Play(ABC, Generic[Asked, Answered]):
         """
         del hello, keys
 
+    def asked_size(self, hello: Hello, keys: int) -> int:
+        """Return the padded size that the responder's set can have at most; arguments as for ``check_feasible``."""
+        return padded_size(keys + (0 if hello.noise is None else dummies(hello.noise, 1, 1)))
+
+    def value_bytes(self, hello: Hello, keys: int) -> int:
+        """Return the bytes that the responder's numbers take in memory during the run: 8 a key and statistic."""
+        return 8 * keys * (0 if hello.aggregate is None else len(hello.aggregate.statistics))
+
     def responder_sizes(self, hello: Hello, dataset: LoadedDataset) -> tuple[int, tuple[int, ...]]:
         """Return the padded size of the responder's set, and of its blocks where it travels in blocks."""
         more = 0 if hello.noise is None else dummies(hello.noise, 1, 1)

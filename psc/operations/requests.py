@@ -56,7 +56,7 @@ class Match(_Asked):
         want: the partner's columns.
         protocol: ``auto`` takes the quicker of ``vole-psi`` and ``dh-psi`` for the sizes.
         model: ``malicious`` withstands a partner that departs from the protocol; it is there for matches without columns whose
-            result goes to us alone. ``auto`` takes it where it is there.
+            result goes to us alone, by ``vole-psi``. ``auto`` takes it where that is so, ``semi-honest`` elsewhere.
     """
 
     OPERATION: ClassVar[OperationName] = "match"

@@ -18,11 +18,13 @@ from psc.data.kinds import RULES_ID
 from psc.errors import (
     AuthenticationError,
     BudgetExhaustedError,
+    CryptoError,
     DataError,
     LimitExceededError,
     ParameterMismatchError,
     PscError,
     Rule,
+    UsageError,
 )
 from psc.node.certificates import own_certificate_digest
 from psc.node.clock import now, timestamp
@@ -32,7 +34,7 @@ from psc.node.identity import verify
 from psc.node.own import own_card
 from psc.node.records import DatasetRecord
 from psc.node.runs import deliver_result, finish_run, keep_receipt, start_run
-from psc.node.tables import LoadedDataset, read_dataset
+from psc.node.tables import LoadedDataset, read_dataset, with_statistics
 from psc.node.trust import party_of
 from psc.operations.play import RunShape
 from psc.operations.prepare import source_state
@@ -181,6 +183,7 @@ class NodeHandler:
             values=() if hello.aggregate is None else hello.aggregate.values,
             groups=() if hello.aggregate is None else hello.aggregate.groups,
             membership="hidden" if hello.aggregate is None else hello.aggregate.membership,
+            engine="" if hello.aggregate is None else hello.aggregate.engine,
             input_size=hello.initiator_size,
             dataset_version=hello.dataset_version,
             agreement=hello.agreement,
@@ -207,7 +210,23 @@ class NodeHandler:
                 raise ParameterMismatchError("operations.versions-differ", what=what, ours=ours, theirs=theirs, software="-")
         keys = padded_size(record.key_count_of([key.name for key in hello.keys]))  # as the catalogue has it
         PLAYS[hello.operation, hello.protocol].check_feasible(hello, keys)
+        self._check_memory(hello, keys)
         return decision
+
+    def _check_memory(self, hello: Hello, keys: int) -> None:
+        """Refuse what would take more memory than a run may, before it is charged and data is read for it.
+
+        A small hello can ask for many statistics of many keys; what they take is known before they are made.
+        """
+        play, limit = PLAYS[hello.operation, hello.protocol], self._home.settings.limits.transfer_bytes
+        try:
+            payload = play.payload_bytes(RunShape.asked(hello, play.asked_size(hello, keys)))
+        except (UsageError, CryptoError) as error:  # an initiator of ours finds this when it plans
+            raise ParameterMismatchError(error.code, **error.fields) from None
+        if max(payload) > limit:
+            raise LimitExceededError("operations.transfer-over-limit", size=max(payload), limit=limit)
+        if play.value_bytes(hello, keys) > limit:
+            raise LimitExceededError("operations.values-over-limit", size=play.value_bytes(hello, keys), limit=limit)
 
 
 def _check_software(hello: Hello) -> None:
@@ -244,6 +263,9 @@ class _DatasetCache:
     only used while the source's files look as they did when they were read. A source that was found not to be what was
     registered is not read again until it looks different, or for a minute: such runs are not charged, so they must cost next
     to nothing; a permission or a network that was mended shows in no file's size or time.
+
+    Kept are the table, its keys and their groups, which the registration bounds. What the keys contribute to the statistics of
+    a run is made for that run and goes with it: a partner chooses how many there are.
     """
 
     def __init__(self, home: Home) -> None:
@@ -265,35 +287,39 @@ class _DatasetCache:
             keys = tuple(key.name for key in hello.keys)
             release = tuple(column.name for column in hello.released)
             state = source_state(record.source)
-            statistics = () if hello.aggregate is None else hello.aggregate.statistics
             groups = () if hello.aggregate is None else tuple(group.name for group in hello.aggregate.groups)
-            use = (record.version, state, keys, release, hello.rows_per_key, statistics, groups)
+            use = (record.version, state, keys, release, hello.rows_per_key, groups)
             with self._lock:
-                if state is not None and use in self._kept:
-                    self._kept.move_to_end(use)
-                    return self._kept[use]
                 known = self._useless.get(record.name)
-            if known is not None and known[0] == (record.version, state) and monotonic() < known[1]:
-                raise DataError(known[2].code, **{**known[2].fields, "run_id": hello.run_id})
-            try:
-                loaded = read_dataset(
-                    record,
-                    keys=keys,
-                    release=release,
-                    rows_per_key=hello.rows_per_key,
-                    statistics=statistics,
-                    groups=groups,
-                )
-            except DataError as error:
-                with self._lock:
-                    self._useless[record.name] = ((record.version, state), monotonic() + _USELESS_SECONDS, error)
-                raise
+                loaded = self._kept.get(use) if state is not None else None
+                if loaded is not None:
+                    self._kept.move_to_end(use)
+            if loaded is None:
+                if known is not None and known[0] == (record.version, state) and monotonic() < known[1]:
+                    raise DataError(known[2].code, **{**known[2].fields, "run_id": hello.run_id})
+                loaded = self._read(record, state, use, hello)
+            return with_statistics(loaded, () if hello.aggregate is None else hello.aggregate.statistics)
+
+    def _read(self, record: DatasetRecord, state: object, use: tuple[object, ...], hello: Hello) -> LoadedDataset:
+        """Read a dataset but for its statistics, and keep it."""
+        try:
+            loaded = read_dataset(
+                record,
+                keys=[key.name for key in hello.keys],
+                release=[column.name for column in hello.released],
+                rows_per_key=hello.rows_per_key,
+                groups=() if hello.aggregate is None else [group.name for group in hello.aggregate.groups],
+            )
+        except DataError as error:
             with self._lock:
-                self._useless.pop(record.name, None)
-                self._kept[use] = loaded
-                while len(self._kept) > _CACHED_DATASETS:
-                    self._kept.popitem(last=False)
-            return loaded
+                self._useless[record.name] = ((record.version, state), monotonic() + _USELESS_SECONDS, error)
+            raise
+        with self._lock:
+            self._useless.pop(record.name, None)
+            self._kept[use] = loaded
+            while len(self._kept) > _CACHED_DATASETS:
+                self._kept.popitem(last=False)
+        return loaded
 
 
 class _ResponderRun:

@@ -95,11 +95,11 @@ def outputs_table(request: Aggregate, own: OwnGroups, shape: RunShape, theirs: L
             at = [group.name for group in terms.groups].index(name)
             texts = [theirs[group][at] for group in other]
         columns[_free(name, columns)] = pa.array(texts, pa.string())
-    columns[_free(CUSTOMERS, columns)] = _sizes(sums, rows)
+    columns[CUSTOMERS] = _sizes(sums, rows)
     for output in request.outputs:
         found = [None if cell is None else evaluate(output, cell, values, weights) for cell in cells]
         columns[_free(output.name, columns)] = pa.array(found, arrow_type(output, values))
-    columns[_free(WITHHELD, columns)] = pa.array(rows.withheld)
+    columns[WITHHELD] = pa.array(rows.withheld)
     table = pa.table(columns)
     groups = table.column_names[: len(request.group_by)]
     return table.sort_by([(name, "ascending") for name in groups]) if groups else table
@@ -120,7 +120,7 @@ def statistics_table(shape: RunShape, own: Labels, theirs: Labels, sums: Sums) -
     for labels, at, names in ((theirs, other, terms.own_columns), (own, mine, [group.name for group in terms.groups])):
         for i, name in enumerate(names):
             columns[_free(name, columns)] = pa.array([labels[group][i] for group in at], pa.string())
-    columns[_free(CUSTOMERS, columns)] = _sizes(sums, rows)
+    columns[CUSTOMERS] = _sizes(sums, rows)
     values = {value.name: value for value in terms.values}
     cells = _cells(sums, rows, terms.statistics)
     for statistic in terms.statistics:
@@ -128,7 +128,7 @@ def statistics_table(shape: RunShape, own: Labels, theirs: Labels, sums: Sums) -
         found = [None if cell is None else _scaled(cell.sums[statistic], scale) for cell in cells]
         kind = pa.decimal128(38, scale) if scale else pa.int64()
         columns[_free(statistic_name(statistic, terms.weights), columns)] = pa.array(found, kind)
-    columns[_free(WITHHELD, columns)] = pa.array(rows.withheld)
+    columns[WITHHELD] = pa.array(rows.withheld)
     return pa.table(columns)
 
 
@@ -173,5 +173,6 @@ def _scaled(number: int, scale: int) -> int | Decimal:
 
 
 def _free(name: str, taken: dict[str, pa.Array]) -> str:
+    """Return the name, or that with a number: whichever is neither taken nor that of a column that every table has."""
     candidates = itertools.chain([name], (f"{name}.{number}" for number in itertools.count(2)))
-    return next(candidate for candidate in candidates if candidate not in taken)
+    return next(candidate for candidate in candidates if candidate not in taken and candidate not in (CUSTOMERS, WITHHELD))

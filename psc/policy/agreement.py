@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from psc.engines import DEFAULT
 from psc.node.clock import parse_timestamp
 from psc.node.fields import Digest, IdentityKey, NodeName, Purpose, Timestamp
 from psc.types import (
@@ -36,6 +37,7 @@ __all__ = [
     "RUNS_PER_DAY",
     "Agreement",
     "DatasetTerms",
+    "EngineId",
     "Party",
     "Revocation",
     "RunLimits",
@@ -51,6 +53,8 @@ MAX_INPUT = 2**26
 
 Count = Annotated[int, Field(ge=0, le=1 << 40)]
 Positive = Annotated[int, Field(ge=1, le=1 << 40)]
+EngineId = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,48}/[0-9]{1,4}$")]
+"""The id of an engine of ``psc.engines``: parameters and version of an encryption."""
 
 
 class Party(Document):
@@ -111,10 +115,11 @@ def _twice_rho(noise: Noise) -> tuple[int, str]:
 class DatasetTerms(Document):
     """What is allowed on one dataset.
 
-    ``values``, ``groups``, ``membership``, ``noise`` and ``min_group`` hold for aggregates. A value is granted with its scale
-    and range, a group column by its name. ``membership`` says what may be known of who is in both sets: ``hidden`` from both
-    sides, or ``owner``, known to the owner of the values, who then sums in the clear. ``noise`` is what the owner adds in a run.
-    ``model`` is the adversary model that a match must withstand.
+    ``values``, ``groups``, ``membership``, ``engines``, ``noise`` and ``min_group`` hold for aggregates. A value is granted with
+    its scale and range, a group column by its name. ``membership`` says what may be known of who is in both sets: ``hidden``
+    from both sides, or ``owner``, known to the owner of the values, who then sums in the clear. ``engines`` are the encryptions
+    under which values may leave their owner where membership is hidden. ``noise`` is what the owner adds in a run. ``model`` is
+    the adversary model that a match must withstand.
     """
 
     dataset: NodeName
@@ -133,6 +138,7 @@ class DatasetTerms(Document):
     groups: Annotated[tuple[GroupColumn, ...], Field(max_length=64)] = ()
     model: Model = "semi-honest"
     membership: Annotated[tuple[Membership, ...], Field(min_length=1, max_length=2)] = ("hidden",)
+    engines: Annotated[tuple[EngineId, ...], Field(min_length=1, max_length=8)] = (DEFAULT,)
     noise: Noise | None = None
 
     @property
@@ -150,7 +156,7 @@ class DatasetTerms(Document):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = (_names(self.keys), _names(self.release), _names(self.values), _names(self.groups))
-        for what in (self.operations, self.outputs, self.membership, *names):
+        for what in (self.operations, self.outputs, self.membership, self.engines, *names):
             if len(set(what)) != len(what):
                 raise ValueError("an entry stands twice")
         if self.min_input > self.max_input:

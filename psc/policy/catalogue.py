@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from psc.engines import DEFAULT
 from psc.errors import Rule
 from psc.node.clock import now, timestamp
 from psc.node.datasets import find_dataset
@@ -19,7 +20,7 @@ from psc.node.home import Home
 from psc.node.own import own_card
 from psc.node.records import DatasetRecord
 from psc.node.trust import Partner, party_of
-from psc.policy.agreement import MIN_GROUP, DatasetTerms, Party
+from psc.policy.agreement import MIN_GROUP, DatasetTerms, EngineId, Party
 from psc.policy.agreements import StoredAgreement, with_partner
 from psc.policy.decide import AgreementState, AgreementView, Allow, DatasetFacts, Deny, RunRequest, Usage, decide
 from psc.policy.ledger import usage
@@ -81,6 +82,7 @@ class CatalogueEntry(Document):
     groups: tuple[GroupColumn, ...] = ()
     model: Model = "semi-honest"
     membership: tuple[Membership, ...] = ("hidden",)
+    engines: tuple[EngineId, ...] = (DEFAULT,)
     noise: Noise | None = None
     min_group: Count = MIN_GROUP
     rows_bound: Annotated[int, Field(ge=1, le=1024)] = 1
@@ -114,6 +116,7 @@ class CatalogueEntry(Document):
             groups=self.groups,
             model=self.model,
             membership=self.membership,
+            engines=self.engines,
             noise=self.noise,
             min_group=self.min_group,
         )
@@ -293,6 +296,7 @@ def _entry(stored: StoredAgreement, terms: DatasetTerms, record: DatasetRecord, 
         groups=tuple(group for group in record.group_columns if group.name in {granted.name for granted in terms.groups}),
         model=terms.model,
         membership=terms.membership,
+        engines=terms.engines,
         noise=terms.noise,
         min_group=terms.min_group,
         rows_bound=record.max_rows_per_key if "aggregate" in terms.operations else rows,

@@ -57,6 +57,7 @@ class RunRequest:
         groups: the responder's columns that group an aggregate; their names count.
         model: the adversary model that the run withstands.
         membership: what an aggregate may make known of who is in both sets.
+        engine: id of the encryption under which the responder's values travel; empty where none do.
         noise: noise that the asking party's own documents ask for; the smaller budget counts.
     """
 
@@ -75,6 +76,7 @@ class RunRequest:
     membership: Membership = "hidden"
     model: Model = "semi-honest"
     noise: Noise | None = None
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +299,14 @@ def _membership(case: _Case) -> _Fields | None:
     return {"membership": case.request.membership, "allowed": ", ".join(allowed)}
 
 
+def _engine(case: _Case) -> _Fields | None:
+    # An aggregate whose membership is hidden names one; nothing else sends encrypted values.
+    allowed = case.terms.engines if _aggregates(case) else ()
+    if not case.request.engine or case.request.engine in allowed:
+        return None
+    return {"engine": case.request.engine, "allowed": ", ".join(allowed)}
+
+
 def _aggregates(case: _Case) -> bool:
     return case.request.operation == "aggregate"
 
@@ -363,6 +373,7 @@ CHECKS: tuple[tuple[Rule, Callable[[_Case], _Fields | None]], ...] = (
     (Rule.VALUE_NOT_GRANTED, _value),
     (Rule.GROUP_NOT_GRANTED, _group),
     (Rule.MEMBERSHIP_NOT_ALLOWED, _membership),
+    (Rule.ENGINE_NOT_ALLOWED, _engine),
     (Rule.OUTPUT_NOT_ALLOWED, _output),
     (Rule.MODEL_TOO_WEAK, _model),
     (Rule.DATASET_CHANGED, _dataset_changed),

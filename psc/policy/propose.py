@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
+from psc.engines import DEFAULT, hiding_engine
 from psc.errors import AgreementError
 from psc.node.clock import now, timestamp
 from psc.node.datasets import get_dataset
@@ -54,6 +55,8 @@ class Offer:
             goes to the asking side alone.
         membership: what an aggregate may make known of who is in both sets: ``hidden`` from both sides, or ``owner``: this node
             learns it, sums in the clear and keeps the least group itself.
+        engines: ids of the encryptions under which this node's values may travel where membership is hidden; a partner chooses
+            among them. Each must be installed here.
         noise: what this node adds to an aggregate, as ``laplace:0.5`` or ``psc.types.Noise``; None for none.
         min_group: least number of common keys of a group of an aggregate that is told.
     """
@@ -74,6 +77,7 @@ class Offer:
     groups: Sequence[str] = ()
     model: Model = "semi-honest"
     membership: Sequence[Membership] = ("hidden",)
+    engines: Sequence[str] = (DEFAULT,)
     noise: Noise | str | None = None
     min_group: int = MIN_GROUP
 
@@ -98,7 +102,8 @@ def propose(
         valid_until: last moment in force; a year after the first by default.
 
     Raises:
-        UsageError: the partner or a dataset is unknown, or a purpose is not a possible code.
+        UsageError: the partner, a dataset or an engine is unknown, an engine is not installed or shows who matches, or a purpose
+            is not a possible code.
         AgreementError: a column, key or bound goes beyond what is registered, or the document contradicts itself.
     """
     other = partner_named(home, partner)
@@ -136,6 +141,8 @@ def _terms(home: Home, offer: Offer) -> DatasetTerms:
     _check_registered(record, "value", offer.values, list(values))
     _check_registered(record, "group", offer.groups, [group.name for group in record.groups])
     _check_operations(offer)
+    for engine_id in offer.engines:
+        hiding_engine(engine_id)
     bound = record.max_rows_per_key if offer.max_rows_per_key is None else offer.max_rows_per_key
     if bound > record.max_rows_per_key:
         raise AgreementError("policy.rows-above-registered", dataset=record.name, value=bound, registered=record.max_rows_per_key)
@@ -156,6 +163,7 @@ def _terms(home: Home, offer: Offer) -> DatasetTerms:
             groups=tuple(GroupColumn(name=name, groups=GROUPS_MAX) for name in offer.groups),
             model=offer.model,
             membership=tuple(offer.membership),
+            engines=tuple(offer.engines),
             noise=parse_noise(offer.noise) if isinstance(offer.noise, str) else offer.noise,
             min_group=offer.min_group,
         )
@@ -181,6 +189,7 @@ def _check_operations(offer: Offer) -> None:
         return
     idle = [f"--value {name}" for name in offer.values] + [f"--group {name}" for name in offer.groups]
     idle += ["--membership owner"] if "owner" in offer.membership else []
+    idle += [f"--engine {one}" for one in offer.engines if one != DEFAULT]
     idle += ["--noise"] if offer.noise is not None and "count" not in offer.operations else []
     idle += ["--output-to responder"] if "responder" in offer.outputs else []
     if idle:

@@ -35,10 +35,17 @@ from numpy.typing import NDArray
 
 from psc.errors import UsageError
 
-__all__ = ["COMBINATIONS_MAX", "check_table", "suppress", "suppress_blocks"]
+__all__ = ["COMBINATIONS_MAX", "WORK_MAX", "check_table", "suppress", "suppress_blocks"]
 
 COMBINATIONS_MAX = 1 << 24
 """The most combinations of labels of all group columns, whether they occur or not."""
+
+WORK_MAX = 1 << 27
+"""The most work of the search: cells · (cells + 1,024) · 2^axes, the pairs of cells and what each subset of axes costs at least.
+1,024 cells on six axes reach it, and take some seconds."""
+
+Label = tuple[str, ...] | tuple[int, ...]
+"""The labels of a block, or numbers in their place, one a group column."""
 
 _Marks = NDArray[np.bool_]
 _Counts = NDArray[np.int64]
@@ -52,28 +59,34 @@ _PAIRS = 1 << 20
 """Pairs of cells that are looked at in one array operation."""
 
 
-def check_table(axes: Sequence[int]) -> None:
-    """Refuse a table that is too large.
+def check_table(axes: Sequence[int], cells: int, minimum: int) -> None:
+    """Refuse a table that is too large, or whose cells to withhold would take too long to find.
 
     Args:
-        axes: number of labels of each group column, of both parties.
+        axes: number of labels of each group column, of both parties, or more.
+        cells: number of cells, or more.
+        minimum: cells with fewer common customers are withheld; with 0 nothing has to be found.
 
     Raises:
-        UsageError: there are more than ``COMBINATIONS_MAX`` combinations.
+        UsageError: there are more than ``COMBINATIONS_MAX`` combinations, or more than ``WORK_MAX`` work.
     """
     combinations = 1
     for labels in axes:
         combinations *= max(labels, 1)
     if combinations > COMBINATIONS_MAX:
         raise UsageError("policy.table-too-large", combinations=combinations, limit=COMBINATIONS_MAX)
+    count = sum(labels > 1 for labels in axes)
+    if minimum > 0 and (cells * (cells + 1024)) << count > WORK_MAX:
+        raise UsageError("policy.table-too-deep", cells=cells, columns=count)
 
 
-def suppress_blocks(counts: _Counts, own: Sequence[tuple[str, ...]], theirs: Sequence[tuple[str, ...]], minimum: int) -> _Marks:
+def suppress_blocks(counts: _Counts, own: Sequence[Label], theirs: Sequence[Label], minimum: int) -> _Marks:
     """Mark the cells to withhold in a table of blocks, where several group columns of a party make one block index.
 
     Args:
         counts: (own, theirs) common customers of every pair of blocks.
-        own: labels of each of one's own blocks, one label a group column; ``((),)`` without groups.
+        own: labels of each of one's own blocks, one label a group column; ``((),)`` without groups. Which blocks have a label
+            in common is all that counts: numbers do as well.
         theirs: the same of the other party.
         minimum: cells with fewer are withheld; 0 withholds none.
 
@@ -81,11 +94,11 @@ def suppress_blocks(counts: _Counts, own: Sequence[tuple[str, ...]], theirs: Seq
         (own, theirs), true where a cell is withheld. Combinations of labels that no customer has are no cells.
 
     Raises:
-        UsageError: there are too many combinations of labels.
+        UsageError: as for ``check_table``.
     """
     rows, columns = (grid.reshape(-1) for grid in np.indices((len(own), len(theirs))))
     axes = [axis[rows] for axis in _places(own)] + [axis[columns] for axis in _places(theirs)]
-    return _Table(axes, counts.reshape(-1)).suppress(minimum).reshape(counts.shape)
+    return _Table(axes, counts.reshape(-1), minimum).suppress().reshape(counts.shape)
 
 
 def suppress(counts: NDArray[Any], minimum: int) -> _Marks:
@@ -99,20 +112,20 @@ def suppress(counts: NDArray[Any], minimum: int) -> _Marks:
         bool of the same shape, true where a cell is withheld. All are when the total is below the minimum.
 
     Raises:
-        UsageError: there are too many cells.
+        UsageError: as for ``check_table``.
     """
     axes = [axis.reshape(-1) for axis in np.indices(counts.shape)]
-    return _Table(axes, counts.astype(np.int64).reshape(-1)).suppress(minimum).reshape(counts.shape)
+    return _Table(axes, counts.astype(np.int64).reshape(-1), minimum).suppress().reshape(counts.shape)
 
 
 class _Table:
     """The cells of a table as a list, so that combinations of labels that do not occur cost nothing."""
 
-    def __init__(self, axes: Sequence[NDArray[np.int64]], counts: _Counts) -> None:
+    def __init__(self, axes: Sequence[NDArray[np.int64]], counts: _Counts, minimum: int) -> None:
         """Take each cell's place on every axis, and its count. An axis with one label has no margins of its own."""
         lengths = [int(axis.max(initial=0)) + 1 for axis in axes]
-        check_table(lengths)
-        self.counts = counts
+        check_table(lengths, len(counts), minimum)
+        self.counts, self.minimum = counts, minimum
         self.withheld = np.zeros(len(counts), dtype=np.bool_)
         self.codes: list[NDArray[np.int64]] = []
         size = 1
@@ -123,14 +136,14 @@ class _Table:
         self.cell_of = np.full(size, -1, dtype=np.int32)
         self.cell_of[sum(self.codes, np.zeros(len(counts), dtype=np.int64))] = np.arange(len(counts), dtype=np.int32)
 
-    def suppress(self, minimum: int) -> _Marks:
-        if minimum > 0:
-            self.withheld = (self.counts < minimum) | (int(self.counts.sum()) < minimum)
-            while self._add_boxes() or self._fill_margins(minimum):
+    def suppress(self) -> _Marks:
+        if self.minimum > 0:
+            self.withheld = (self.counts < self.minimum) | (int(self.counts.sum()) < self.minimum)
+            while self._add_boxes() or self._fill_margins():
                 pass  # boxes first: they bring their own partners along
         return self.withheld
 
-    def _fill_margins(self, minimum: int) -> bool:
+    def _fill_margins(self) -> bool:
         """Withhold the smallest shown cells of margins with too little withheld; return whether there were any."""
         changed = False
         for kept in reversed(list(_subsets(len(self.codes)))):  # small margins before those that they make up
@@ -138,16 +151,16 @@ class _Table:
             hidden = np.bincount(margin, self.withheld)
             joint = np.bincount(margin, np.where(self.withheld, self.counts, 0))
             shown = np.bincount(margin, ~self.withheld)
-            for lacking in np.flatnonzero((hidden > 0) & ((hidden < 2) | (joint < minimum)) & (shown > 0)):
-                self._fill(np.flatnonzero(margin == lacking), minimum)
+            for lacking in np.flatnonzero((hidden > 0) & ((hidden < 2) | (joint < self.minimum)) & (shown > 0)):
+                self._fill(np.flatnonzero(margin == lacking))
                 changed = True
         return changed
 
-    def _fill(self, cells: NDArray[np.int64], minimum: int) -> None:
+    def _fill(self, cells: NDArray[np.int64]) -> None:
         shown = cells[~self.withheld[cells]]
         for cell in shown[np.argsort(self.counts[shown], kind="stable")]:
             hidden = cells[self.withheld[cells]]
-            if len(hidden) >= 2 and int(self.counts[hidden].sum()) >= minimum:
+            if len(hidden) >= 2 and int(self.counts[hidden].sum()) >= self.minimum:
                 break
             self.withheld[cell] = True
 
@@ -197,7 +210,7 @@ def _subsets(count: int, *, whole: bool = False) -> Iterator[tuple[int, ...]]:
         yield tuple(axis for axis in range(count) if bits >> axis & 1)
 
 
-def _places(labels: Sequence[tuple[str, ...]]) -> list[NDArray[np.int64]]:
+def _places(labels: Sequence[Label]) -> list[NDArray[np.int64]]:
     """For each group column the position of every block's label among the column's labels."""
     axes = []
     for column in zip(*labels):

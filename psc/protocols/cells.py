@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,11 @@ __all__ = [
     "CELLS_MAX",
     "LABEL_BYTES_MAX",
     "CellCounts",
+    "CellRule",
     "GroupLabels",
     "Sums",
     "Withhold",
+    "are_places",
     "check_cells",
     "check_input",
     "check_labels",
@@ -41,19 +44,22 @@ __all__ = [
 CELLS_MAX = 1024
 """The most cells of one table."""
 
-LABEL_BYTES_MAX = 1024
-"""The longest name of a group, in bytes."""
+LABEL_BYTES_MAX = 2048
+"""The longest name of a group, in bytes: eight labels of 64 bytes as a JSON list, whose escapes at most double a byte."""
 
-_LABELS_A_MESSAGE = 256
+_LABELS_A_MESSAGE = 128
 
-Withhold = Callable[[NDArray[np.int64], tuple[bytes, ...]], NDArray[np.bool_]]
-"""From the counts of all cells, and the names of the sender's groups where the receiver was told them (else empty), to the
-marks of those that nobody may be shown; counts and marks are (receiver's groups, sender's groups)."""
+CellRule = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+"""From the counts of all cells to the marks of those that nobody may be shown; both (receiver's groups, sender's groups)."""
+
+Withhold = Callable[[tuple[bytes, ...]], CellRule]
+"""From the names of the sender's groups, as it sent them, to the rule of withheld cells. It is asked before anything is sent to
+the sender, and may refuse the names; the rule itself refuses nothing, since that would tell the sender about counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupLabels(Message):
-    """Names of a party's groups in the order of its blocks, at most 256 in one message, each at most 1,024 bytes."""
+    """Names of a party's groups in the order of its blocks, at most 128 in one message, each at most 2,048 bytes."""
 
     labels: tuple[bytes, ...]
 
@@ -107,6 +113,20 @@ def check_input(condition: bool, what: str) -> None:
         raise LocalProtocolError("session.input-does-not-fit", what=what)
 
 
+def are_places(places: Sequence[tuple[int, ...]]) -> bool:
+    """Say whether tuples tell how groups are made of columns, and no more than that.
+
+    Args:
+        places: for each group, in the order of its blocks, the place of its label among the labels of each column.
+
+    Returns:
+        True when all have one length, they ascend, and the places of a column are 0, 1, … without a gap.
+    """
+    ascending = all(one < other for one, other in pairwise(places))
+    dense = all(set(column) == set(range(len(set(column)))) for column in zip(*places))
+    return len({len(place) for place in places}) == 1 and ascending and dense
+
+
 def check_labels(labels: Sequence[bytes], groups: int) -> None:
     """Refuse own names of groups that the other party would refuse.
 
@@ -142,21 +162,18 @@ def recv_labels(groups: int) -> Script[tuple[bytes, ...]]:
     return tuple(labels)
 
 
-def withheld_cells(
-    counts: NDArray[np.int64], names: tuple[bytes, ...], withhold: Withhold, minimum_group: int, minimum_result: int
-) -> NDArray[np.bool_]:
+def withheld_cells(counts: NDArray[np.int64], rule: CellRule, minimum_group: int, minimum_result: int) -> NDArray[np.bool_]:
     """Return the marks of the cells that nobody is shown.
 
     Args:
         counts: (r, s) the exact counts.
-        names: of the sender's groups, or empty.
-        withhold: the caller's rule; may be stricter than the two minimums.
+        rule: the caller's; may be stricter than the two minimums.
         minimum_group: cells with fewer common items are withheld.
         minimum_result: when there are fewer common items in all, every cell is withheld.
     """
     if int(counts.sum()) < minimum_result:
         return np.ones(counts.shape, dtype=np.bool_)
-    marks = withhold(counts.copy(), names)
+    marks = rule(counts.copy())
     check_input(marks.shape == counts.shape and marks.dtype == np.bool_, "withheld cells")
     withheld: NDArray[np.bool_] = marks | (counts < minimum_group)
     return withheld

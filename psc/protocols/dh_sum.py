@@ -4,7 +4,7 @@
 
     receiver (items Y in blocks)                            sender (items X in blocks, with values)
     b <- random scalar                                      k <- random scalar
-                          <------------  GroupLabels        names of the sender's groups
+                          <------------  GroupLabels        names of the sender's groups, or how they are made of columns
       BlindedItems        H(y)·b, padded      ------------>
                           <------------  MaskedItems        H(x)·k, padded, in a secret random order in each block
                           <------------  ReturnedTags       Hash(H(y)·b·k), truncated, sorted in each of the receiver's blocks
@@ -49,6 +49,7 @@ from numpy.typing import NDArray
 
 from psc.crypto import SUITE, Items, PointBatch, Rng, Scalar, find_tags, hash_and_mask, mask, point_tags, sort_tags
 from psc.crypto.sums import SumEngine
+from psc.errors import UsageError
 from psc.protocols import masked_sums
 from psc.protocols.base import (
     CHUNK_BYTES,
@@ -81,10 +82,25 @@ from psc.protocols.dh_psi import BlindedItems
 from psc.protocols.dh_psi_count import MaskedItems, ReturnedTags
 from psc.types import OutputTo
 
-__all__ = ["LEAKAGE", "SPEC", "WIDTH_MAX", "Params", "ReleasedSums", "message_bytes", "receiver", "sender"]
+__all__ = [
+    "LEAKAGE",
+    "SPEC",
+    "TOGETHER_MAX",
+    "WIDTH_MAX",
+    "Params",
+    "ReleasedSums",
+    "check_widths",
+    "message_bytes",
+    "receiver",
+    "sender",
+]
 
 WIDTH_MAX = 63
 """The widest sum, in bits with its sign: a bit of the modulus 2^64 stays to spare."""
+
+TOGETHER_MAX = 2_900
+"""The most bits of all statistics together where the sender reads the low bits of what it decrypts. One that cheats learns as
+many bits about the receiver's re-randomiser of a cell: up to 1,829 ternary coefficients (``packed-encryption.md``)."""
 
 _PREFIX_BYTES = 16
 
@@ -186,14 +202,15 @@ def receiver(
         blocks: distinct items by own group, each at most ``params.receiver_blocks`` of its group; no item in two groups.
         params: as agreed.
         rng: source of the mask, the dummies and the offsets.
-        withhold: the rule of which cells nobody is shown; the minimums of ``params`` come on top.
+        withhold: makes the rule of which cells nobody is shown from the names that the sender sent, and refuses names that are
+            none, before anything is sent; the minimums of ``params`` come on top of the rule.
         labels: names of own groups; they are sent when the output goes to the sender.
 
     Returns:
         Its table: all counts, and the sums when the output goes to it.
 
     Raises:
-        UsageError: there are too many cells.
+        UsageError: there are too many cells, or the sums are too wide together.
         CryptoError: a block is larger than agreed, or the engine cannot make sums of this size exactly.
         RemoteProtocolError: a message of the sender is malformed or unexpected.
 
@@ -205,10 +222,11 @@ def receiver(
     _check_blocks(blocks, params.receiver_blocks)
     check_labels(labels, params.shape[0])
     to_us, to_them = params.output != "responder", params.output != "receiver"
-    names = (yield from recv_labels(params.shape[1])) if to_us else ()
+    names = yield from recv_labels(params.shape[1])
+    rule = withhold(names)  # it may refuse; later, when counts are known, a refusal would tell the sender about them
     positions = yield from _match(blocks, params, rng)
     counts, cells = yield from compute(_cells, positions, params)
-    withheld = withheld_cells(counts, names, withhold, params.minimum_group, params.minimum_result)
+    withheld = yield from compute(withheld_cells, counts, rule, params.minimum_group, params.minimum_result)
     offsets = _offsets(withheld, params, rng)
     if params.widths:
         cells = np.where(np.append(withheld.reshape(-1), False)[cells], np.int32(-1), cells)
@@ -217,7 +235,7 @@ def receiver(
         yield from send_labels(labels)
         yield from send_counts(counts, withheld)
     if not to_us:
-        return Sums(counts, None, names, withheld)
+        return Sums(counts, None, (), withheld)
     words = yield from _recv_sums(params)
     sums = _signed(words - offsets, params).reshape(*params.shape, -1)
     sums[withheld] = 0
@@ -237,7 +255,8 @@ def sender(
     Args:
         blocks: distinct items by own group, each at most ``params.sender_blocks`` of its group; no item in two groups.
         vectors: for each block one row an item, one column a statistic, each within the bound that ``params.widths`` assumes.
-        labels: names of own groups; they are sent when the output goes to the receiver.
+        labels: what is sent of own groups, each different: names when the output goes to the receiver; else what the receiver's
+            rule of withheld cells needs to know, without names.
         params: as agreed.
         rng: source of the mask, the dummies, the order and the encryption.
         noise: (cells, statistics) added to every sum that the receiver is given, and with output ``both`` to the sender's own,
@@ -247,7 +266,7 @@ def sender(
         Its table when the output goes to it, else nothing.
 
     Raises:
-        UsageError: there are too many cells.
+        UsageError: there are too many cells, or the sums are too wide together.
         CryptoError: a block is larger than agreed, or the engine cannot make sums of this size exactly.
         RemoteProtocolError: a message of the receiver is malformed or unexpected.
 
@@ -262,8 +281,7 @@ def sender(
     check_input(noise is None or noise.shape == (params.cells, len(params.widths)), "noise")
     check_input(noise is None or params.output != "responder", "noise")
     to_us, to_them = params.output != "receiver", params.output != "responder"
-    if to_them:
-        yield from send_labels(labels)
+    yield from send_labels(labels)
     order = yield from _return(blocks, params, rng)
     words = np.zeros((params.cells, len(params.widths)), dtype=np.uint64)
     if params.widths:
@@ -283,6 +301,20 @@ def sender(
     if to_them:
         yield from _send_sums(words)
     return Sums(counts, _signed(words, params).reshape(*params.shape, -1), names, withheld)
+
+
+def check_widths(widths: Sequence[int], output: OutputTo) -> None:
+    """Refuse sums from whose low bits a cheating sender could learn too much about a re-randomiser.
+
+    Args:
+        widths: bits of each statistic's sum, 1 to 63 each.
+        output: who learns the sums; when only the receiver does, what the sender decrypts is uniform and tells nothing.
+
+    Raises:
+        UsageError: they have more than ``TOGETHER_MAX`` bits together; nothing was sent.
+    """
+    if output != "receiver" and sum(widths) > TOGETHER_MAX:
+        raise UsageError("session.sums-too-wide", bits=sum(widths), limit=TOGETHER_MAX)
 
 
 def message_bytes(params: Params) -> tuple[int, int]:
@@ -407,6 +439,7 @@ def _check(params: Params) -> None:
     check_cells(*params.shape)
     check_input(min(params.receiver_blocks + params.sender_blocks) >= 1, "sizes of groups")
     check_input(all(1 <= width <= WIDTH_MAX for width in params.widths), "widths")
+    check_widths(params.widths, params.output)
 
 
 def _check_blocks(blocks: Sequence[Items], sizes: Sequence[int]) -> None:

@@ -273,7 +273,7 @@ def sender(
     cells = rows["group"].astype(np.int64) * params.sender_groups + groups[opened.items]
     weights = _clipped(rows["weights"], params)
     counts, sums = yield from compute(_exact, cells, values[opened.items], weights, params)
-    table = _released(counts, sums, params, release)
+    table = yield from compute(_released, counts, sums, params, release)
     names = (yield from recv_labels(params.receiver_groups)) if params.output != "receiver" else ()
     if params.output != "responder":
         yield from send_labels(labels)

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from psc.protocols.cells import CELLS_MAX
+from psc.protocols.cells import CELLS_MAX, are_places
 from psc.types import (
     Document,
     GroupColumn,
@@ -41,6 +41,7 @@ def _moment(value: str) -> str:
 
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"), AfterValidator(_moment)]
 Size = Annotated[int, Field(ge=1, le=1 << 40)]
+Places = Annotated[tuple[Annotated[int, Field(ge=0, lt=1024)], ...], Field(max_length=8)]
 
 
 class AggregateTerms(Document):
@@ -50,8 +51,11 @@ class AggregateTerms(Document):
         statistics: the sums that the outputs rest on, in the order of the protocol's columns.
         values: the responder's value columns that they use, as registered.
         groups: the responder's group columns, in the order in which their labels are told.
-        weights: the initiator's weight columns (weighted sums only), with their declared scale and a public range.
+        weights: the initiator's weight columns (weighted sums only), with their declared scale and a public range. They are
+            called ``weight 1``, ``weight 2``, … unless the responder learns the result.
         own_groups: number of the initiator's groups, at least 1.
+        own_places: where the responder withholds cells, how the initiator's groups are made of its group columns, without
+            names: for each group the place of its label in each column, ascending; else empty.
         own_columns: names of the initiator's group columns, where the responder learns the result; else empty.
         blocks: padded number of keys in each of them, where they travel as blocks; they add up to the initiator's size.
         membership: whether the responder learns which of its customers match.
@@ -65,6 +69,7 @@ class AggregateTerms(Document):
     groups: tuple[GroupColumn, ...] = Field(max_length=8)
     weights: tuple[ValueColumn, ...] = Field(max_length=8)
     own_groups: int = Field(ge=1, le=1024)
+    own_places: tuple[Places, ...] = Field(default=(), max_length=1024)
     own_columns: tuple[PlainName, ...] = Field(max_length=8)
     blocks: tuple[Size, ...] = Field(max_length=1024)
     membership: Membership
@@ -91,6 +96,10 @@ class AggregateTerms(Document):
             raise ValueError("customers are counted by matching")
         if not 1 <= self.their_groups * self.own_groups <= CELLS_MAX:
             raise ValueError("too many cells")
+        if self.own_places and (len(self.own_places) != self.own_groups or not are_places(self.own_places)):
+            raise ValueError("places that are not those of groups")
+        if self.own_places and len(self.own_columns) not in (0, len(self.own_places[0])):
+            raise ValueError("another number of group columns than their names")
         return self
 
 

@@ -46,7 +46,8 @@ class Limits:
         window_frames: how many frames a direction may hold unacknowledged before ``send`` waits.
         calls_in_flight: how many calls a session makes at once in each direction, so that a long way is kept full.
         set_elements: the largest set that is worked on, in distinct elements.
-        transfer_bytes: the most bytes that one run may move in one direction; what arrives is held in memory.
+        transfer_bytes: the most bytes that one run may move in one direction, and that an aggregate's numbers may take; both
+            are held in memory.
         sessions: how many sessions run at once; the next one is refused as ``busy``.
         sessions_per_partner: how many of them one partner may have.
         streams: how many calls one connection may have open at once.

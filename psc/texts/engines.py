@@ -20,6 +20,12 @@ TEXTS: dict[str, Text] = {
         fix_en="Run: pip install 'psc[{extra}]'",
         fix_zh="请运行：pip install 'psc[{extra}]'",
     ),
+    "engines.shows-members": Text(
+        en="The engine {engine} would show the owner of the values which of its customers match.",
+        zh="加密引擎 {engine} 会向数值所有方显示其哪些客户匹配。",
+        fix_en="Take {engines}; or, if the agreement allows it, --membership owner, which needs no engine.",
+        fix_zh="请使用 {engines}；或在授权协议允许时使用 --membership owner，此时无需引擎。",
+    ),
     "engines.length": Text(
         en="{what}: {length_bytes} bytes came where {expected_bytes} belong.",
         zh="{what}：收到 {length_bytes} 字节，应为 {expected_bytes} 字节。",

@@ -68,8 +68,10 @@ TEXTS: dict[str, Text] = {
         "{responder} 各组的名称，但不知道共有的是哪些键。",
     ),
     "leakage.sum.counts": Text(
-        "{initiator} learns how many keys both have in each cell of the table, and not which; it does not learn the sums.",
-        "{initiator} 得知表中每个单元格内双方共有多少个键，但不知道是哪些；不会得知总和。",
+        "{initiator} learns how many keys both have in each cell of the table, and not which, and which of {responder}'s groups "
+        "have a label in common, without the labels; it does not learn the sums.",
+        "{initiator} 得知表中每个单元格内双方共有多少个键，但不知道是哪些，并得知 {responder} 的哪些组含有相同的标签"
+        "（不知道标签本身）；不会得知总和。",
     ),
     "leakage.sum.cheating": Text(
         "If {initiator} departs from the protocol it can learn which of its keys {responder} has, and the sum over any such "
@@ -124,8 +126,16 @@ TEXTS: dict[str, Text] = {
     ),
     "leakage.owner-sum.sender": Text(
         "{responder} learns which of its own keys {initiator} also has and, for each of these, the number of its group and its "
-        "weights at {initiator}.",
-        "{responder} 得知自己的哪些键 {initiator} 也有，以及这些键各自在 {initiator} 处的组号和权重。",
+        "weights at {initiator}; and how {initiator}'s groups are made of its group columns: which have a label in common, "
+        "without the labels.",
+        "{responder} 得知自己的哪些键 {initiator} 也有，以及这些键各自在 {initiator} 处的组号和权重；"
+        "还得知 {initiator} 的各组如何由其分组列构成，即哪些组含有相同的标签（不知道标签本身）。",
+    ),
+    "leakage.owner-sum.weights": Text(
+        "{responder} learns of each of {initiator}'s weight columns ({weights}) its decimals and the greatest weight of any of "
+        "{initiator}'s keys to a factor of two, also of keys that {responder} does not have.",
+        "{responder} 得知 {initiator} 的每个权重列（{weights}）的小数位数，以及其所有键中最大权重的量级（误差在两倍以内），"
+        "包括 {responder} 没有的键。",
     ),
     "leakage.owner-sum.responder": Text(
         "{responder} learns which of its own keys {initiator} also has, for each of these its group and its weights at "
@@ -239,6 +249,12 @@ TEXTS: dict[str, Text] = {
         "Want fewer or narrower columns, agree on fewer rows a key, or raise limits.transfer_bytes in node.toml on both sides.",
         "请减少列数或列宽、约定每键更少的行，或在双方的 node.toml 中提高 limits.transfer_bytes。",
     ),
+    "operations.values-over-limit": Text(
+        "The numbers that the run adds up would take {size} bytes of memory; the limit is {limit}.",
+        "本次运行待汇总的数值将占用 {size} 字节内存，上限为 {limit}。",
+        "Ask for fewer outputs in a run, or raise limits.transfer_bytes in node.toml at the owner of the values.",
+        "请减少每次运行的输出项，或由数值所有方在 node.toml 中提高 limits.transfer_bytes。",
+    ),
     "operations.hello-not-from-partner": Text(
         "A hello came under an identity that is not the connection's, or was meant for another node.",
         "收到的请求所用身份与连接不符，或并非发给本节点。",
@@ -335,11 +351,11 @@ TEXTS: dict[str, Text] = {
         "Nothing was moved. Let the partner declare a narrower range or fewer decimals, or ask for a sum instead of a variance.",
         "未传输任何数据。请让对方声明更窄的范围或更少的小数位，或以求和代替方差。",
     ),
-    "operations.engine-shows-members": Text(
-        "The engine {engine} would show the partner which of its customers match.",
-        "引擎 {engine} 会向对方显示其哪些客户匹配。",
-        "Take {engines}; or, if the agreement allows it, membership='owner', which needs no engine.",
-        "请使用 {engines}；或在授权协议允许时使用 membership='owner'，此时无需引擎。",
+    "operations.weight-too-large": Text(
+        "The weights of {name} reach {weight} for one key, in units; below {limit} is possible.",
+        "{name} 的权重在单个键上达到 {weight}（以最小单位计），必须小于 {limit}。",
+        "Nothing was moved. Use fewer decimals, or scale the column down.",
+        "未传输任何数据。请减少小数位数，或缩小该列的数值。",
     ),
     "operations.result-elsewhere": Text(
         "The result of run {run_id} went to the partner alone.",

@@ -234,6 +234,12 @@ _RULES: dict[str, Text] = {
         "Ask in an agreed way: hidden, or owner. The owner of the data grants another with psc agreement propose --membership.",
         "请使用已约定的方式（hidden 或 owner）。其他方式由数据所有方以 psc agreement propose --membership 授予。",
     ),
+    "policy.denied-engine-not-allowed": Text(
+        "The encryption {engine} is not agreed for the values; agreed: {allowed:|none}.",
+        "未约定以加密引擎 {engine} 加密数值；已约定：{allowed:|无}。",
+        "Ask with an agreed engine. The owner of the data grants others with psc agreement propose --engine.",
+        "请使用已约定的加密引擎。其他引擎由数据所有方以 psc agreement propose --engine 授予。",
+    ),
     "policy.denied-output-not-allowed": Text(
         "Output to {output_to} is not agreed for this operation; agreed: {allowed:|nothing}.",
         "未约定在此操作中把结果给{output_to:=receiver 发起方|responder 应答方|both 双方}；已约定：{allowed:|无}。",
@@ -310,6 +316,12 @@ _RELEASES: dict[str, Text] = {
     "policy.table-too-large": Text(
         "The group columns make {combinations} combinations of labels; at most {limit} are possible.",
         "分组列共有 {combinations} 种标签组合，最多允许 {limit} 种。",
+        "Group by fewer columns, or by coarser ones.",
+        "请减少分组列，或使用更粗的分组。",
+    ),
+    "policy.table-too-deep": Text(
+        "With {cells} cells on {columns} group columns it would take too long to find what small groups give away.",
+        "{cells} 个单元格、{columns} 个分组列时，查找会泄露小组信息的单元格耗时过长。",
         "Group by fewer columns, or by coarser ones.",
         "请减少分组列，或使用更粗的分组。",
     ),

@@ -63,6 +63,12 @@ TEXTS: dict[str, Text] = {
         "Use smaller weights, or declare narrower ranges of values.",
         "请使用较小的权重，或声明更窄的取值范围。",
     ),
+    "session.sums-too-wide": Text(
+        "The sums of one group have {bits} bits together; where the partner learns them {limit} is the most of one run.",
+        "每组的各项总和共需 {bits} 位；若对方也得知结果，一次运行最多 {limit} 位。",
+        "Nothing was moved. Split the question into two runs, or ask with the output to your side alone.",
+        "未传输任何数据。请将问题拆分为两次运行，或仅由本方获得结果。",
+    ),
     "session.rows-missing": Text(
         "Released columns were agreed but no rows were prepared.",
         "已约定提供列，但未准备任何行。",

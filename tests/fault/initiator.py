@@ -1,7 +1,8 @@
 """A merchant's process for the kill tests: runs an operation and, at one frame of it, kills itself or the courier's server.
 
 Run as ``python -m tests.fault.initiator HOME ORDERS OUT VICTIM OPERATION WAY KIND NUMBER``; ``VICTIM`` is ``self`` or a
-process id, ``OPERATION`` is ``match``, ``aggregate`` or ``aggregate-owner``.
+process id, ``OPERATION`` is ``match`` (by ``dh-psi``), ``vole``, ``vole-malicious``, ``aggregate`` or
+``aggregate-owner``.
 Prints one line of JSON about how the run ended, writes the result to ``OUT`` when there is one, and exits as the command
 line would.
 """
@@ -40,6 +41,10 @@ def main(home: str, orders: str, out: str, victim: str, operation: str, *point: 
             ask |= {"output_to": "both", "on_bad": "skip"}
             if operation == "match":
                 courier.match(Path(orders), want=["status", "fee"], protocol="dh-psi", **ask).write(out)
+            elif operation == "vole":
+                courier.match(Path(orders), want=["status", "fee"], protocol="vole-psi", **ask).write(out)
+            elif operation == "vole-malicious":
+                courier.match(Path(orders), model="malicious", **ask | {"output_to": "receiver"}).write(out)
             else:
                 membership = "owner" if operation == "aggregate-owner" else "hidden"
                 select, groups = [psc.sum("fee"), psc.count("fee")], ["own:tier", "theirs:city"]

@@ -97,6 +97,7 @@ MALFORMED: dict[str, Edit] = {
     "nine group columns": terms(groups=[{"groups": 1, "name": f"g{n}"} for n in range(9)]),
     "an own group column twice": terms(own_columns=["side", "side"]),
     "a group column with terminal codes": terms(own_columns=["\x1b[31m"]),
+    "places that nobody needs": terms(own_places=[[0], [1]]),
     "own group columns that nobody is told of": whole(output_to="receiver"),
     "a negative minimum": terms(minimum_group=-1),
     "no rows": terms(rows_bound=0),
@@ -121,6 +122,18 @@ OWNER_MALFORMED: dict[str, Edit] = {
     "blocks where nothing travels in blocks": terms(blocks=[64]),
     "encryption where nothing is encrypted": terms(engine="rlwe-8192-168/1"),
     "a weight that is not there": terms(statistics=[SUM, SUM | {"weight": 1}]),
+    "no places": terms(own_places=[]),
+    "places of fewer groups": terms(own_places=[[0]]),
+    "places of more groups": terms(own_places=[[0], [1], [2]]),
+    "places with a gap": terms(own_places=[[0], [2]]),
+    "places out of order": terms(own_places=[[1], [0]]),
+    "a place twice": terms(own_places=[[0], [0]]),
+    "a place below zero": terms(own_places=[[-1], [0]]),
+    "a place beyond every group": terms(own_places=[[0], [1024]]),
+    "places of unequal length": terms(own_places=[[0], [1, 0]]),
+    "places of another number of columns": terms(own_places=[[0, 0], [1, 0]]),
+    "places of nine columns": terms(own_places=[[0] * 9, [1] * 9]),
+    "places in words": terms(own_places=[["0"], ["1"]]),
     "weights out of order": terms(statistics=[SUM | {"weight": 1}]),
 }
 
@@ -140,8 +153,13 @@ MISMATCHED: dict[str, Edit] = {
 
 OWNER_MISMATCHED: dict[str, Edit] = {
     "another protocol": whole(protocol="dh-sum"),  # that one needs an engine
-    "sums that overflow": terms(weights=[ITEMS | {"low": -(1 << 61), "high": 1 << 61}]),
-    "sums that just overflow": terms(weights=[ITEMS | {"low": -(1 << 38), "high": 1 << 38}]),
+    "huge weights": terms(weights=[ITEMS | {"low": -(1 << 61), "high": 1 << 61}]),
+    "weights just too large": terms(weights=[ITEMS | {"low": -(1 << 33), "high": 1 << 33}]),
+    "weights just too small": terms(weights=[ITEMS | {"low": -(1 << 32) - 1}]),
+    # 512 cells on nine axes: to find what small groups give away would take minutes.
+    "group columns without end": terms(
+        own_groups=256, own_columns=[], own_places=[[at >> bit & 1 for bit in reversed(range(8))] for at in range(256)]
+    ),
     "more groups than registered": terms(groups=[{"groups": 3, "name": "zone"}]),
     "a lower minimum": terms(minimum_group=0),
 }
@@ -220,13 +238,13 @@ def careful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parties]:
             "careful",
             made.folder / "parcels.parquet",
             keys=["phone=mobile:phone"],
-            values=["fee:int64:0..5000"],
+            values=["fee:int64:0..5000", f"wide=fee:int64:0..{1 << 40}"],
             groups=["zone"],
             max_rows_per_key=8,
             on_bad="skip",
         )
         limits = {"min_input": 0, "min_result": 0, "min_group": 0, "runs_per_day": 1000}
-        offer = psc.Offer("careful", ("aggregate", "count"), values=["fee"], groups=["zone"], noise="laplace:2", **limits)
+        offer = psc.Offer("careful", ("aggregate", "count"), values=["fee", "wide"], groups=["zone"], noise="laplace:2", **limits)
         made.courier.grant("merchant", offer, purpose=PURPOSE)
         yield made
 
@@ -245,11 +263,15 @@ CAREFUL: dict[str, tuple[Edit, AbortCode | Rule]] = {
     "more noise": (whole(noise={"mechanism": "laplace", "budget_thousandths": 1999}), AbortCode.PARAMETER_MISMATCH),
     "other noise": (whole(noise={"mechanism": "gaussian", "budget_thousandths": 2000}), AbortCode.PARAMETER_MISMATCH),
     "membership": (
-        both(terms(membership="owner", blocks=[], engine=""), whole(protocol="owner-sum")),
+        both(terms(membership="owner", blocks=[], engine="", own_places=[[0], [1]]), whole(protocol="owner-sum")),
         Rule.MEMBERSHIP_NOT_ALLOWED,
     ),
     "output to the responder": (whole(output_to="responder"), Rule.OUTPUT_NOT_ALLOWED),
     "output to both": (whole(output_to="both"), Rule.OUTPUT_NOT_ALLOWED),
+    "sums that overflow": (
+        terms(values=[FEE | {"name": "wide", "high": 1 << 40}], statistics=[SUM | {"column": "wide", "kind": "squares"}]),
+        AbortCode.PARAMETER_MISMATCH,
+    ),
     # Every statistic takes its part of the budget: with so many the dummies that hide a count would be too many.
     "too many dummies": (
         both(

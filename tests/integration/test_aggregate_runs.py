@@ -21,14 +21,16 @@ from psc.cli.main import app
 from psc.errors import AuditError, BudgetExhaustedError, DataError, PeerAbortedError, PolicyDeniedError, Rule, UsageError
 from psc.node.runs import get_run, list_runs, receipt_of, result_of
 from psc.node.trust import known_identities, partner_named
-from psc.operations import responder
+from psc.operations import aggregate, responder
 from psc.operations.plan import Plan
 from psc.policy.agreements import revoke, with_partner
 from psc.policy.ledger import charges
+from psc.protocols.cells import GroupLabels
 from psc.protocols.padding import padded_size
+from psc.session.codec import decode
 from psc.testing.nodes import PURPOSE, NodePair, node_pair
 from psc.types import Noise
-from tests.integration.test_aggregate import GROUPINGS, Tables, check, plain, publish, tables
+from tests.integration.test_aggregate import GROUPINGS, WIDE, Tables, check, plain, publish, tables
 from tests.integration.test_match_count import wait_until_finished
 
 MEMBERSHIPS = ["hidden", "owner"]
@@ -350,3 +352,145 @@ def test_no_error_or_log_shows_a_row(pair: Linked, case: Tables, caplog: pytest.
     run(pair, case, "errors", output_to="both")
     for one in (*case.own["phone"], *case.theirs["phone"]):
         assert one not in caplog.text
+
+
+# --- groups that the one who withholds does not know by name, and weights ----------------------------------------------------
+
+
+def crossed(tier: str, zone: str) -> pd.DataFrame:
+    """Customers in four groups of two columns, of whom (B,F)=5 (B,M)=100 (S,F)=90 (S,M)=30: all four must go, or 5 follows."""
+    sizes = {("B", "F"): 5, ("B", "M"): 100, ("S", "F"): 90, ("S", "M"): 30}
+    labels = [label for label, size in sizes.items() for _ in range(size)]
+    frame = pd.DataFrame(labels, columns=[tier, zone])
+    return frame.assign(phone=[f"1370{number:07d}" for number in range(len(frame))])
+
+
+VALUES = {"fee": 7, "weight": None, "wide": 1}
+
+
+def test_an_owner_withholds_what_follows_by_columns_that_it_does_not_know_by_name(pair: Linked) -> None:
+    own = crossed("tier", "sex")
+    publish(pair, own[["phone"]].assign(city="x", zone="y", **VALUES), "crossed", min_group=20)
+    ask: dict[str, Any] = {"on": "phone", "dataset": "crossed", "select": psc.sum("fee"), "purpose": PURPOSE}
+    plan = pair.partner.plan(psc.Aggregate(own, group_by=["tier", "sex"], membership="owner", **ask))
+    assert plan.shape is not None
+    assert plan.shape.terms.own_places == ((0, 0), (0, 1), (1, 0), (1, 1))
+    assert plan.shape.terms.own_columns == ()
+    assert plan.leakage is not None
+    assert any("made of its group columns" in line.render() for line in plan.leakage.responder)
+    result = plan.run()
+    assert isinstance(result, psc.AggregateResult)
+    assert result.to_pandas()["withheld"].all()
+    alone = pair.partner.aggregate(own, group_by=["tier"], membership="owner", **ask)
+    assert alone.to_pandas()["customers"].tolist() == [105, 120]
+    hidden = pair.partner.plan(psc.Aggregate(own, group_by=["tier", "sex"], **ask))
+    assert hidden.shape is not None
+    assert hidden.shape.terms.own_places == ()  # here the initiator withholds, and the owner needs not know
+
+
+def test_an_initiator_withholds_what_follows_by_columns_that_it_is_not_told_the_names_of(pair: Linked) -> None:
+    theirs = crossed("city", "zone").assign(**VALUES)
+    publish(pair, theirs, "crossed", min_group=20)
+    frames: list[bytes] = []
+    with pair.merchant.connect("courier", tap=lambda direction, frame: frames.append(frame)) as partner:
+        result = partner.aggregate(
+            theirs[["phone"]],
+            on="phone",
+            dataset="crossed",
+            select=psc.sum("fee"),
+            group_by=["theirs:city", "theirs:zone"],
+            output_to="responder",
+            purpose=PURPOSE,
+        )
+    wait_until_finished(pair.courier, result.run_id)
+    path = result_of(pair.courier.home, result.run_id)
+    assert path is not None
+    table = pq.read_table(path).to_pandas()
+    assert len(table) == 4
+    assert table["withheld"].all()
+    told = [message.labels for message in map(decode, frames) if isinstance(message, GroupLabels)]
+    assert told == [(b"[0,0]", b"[0,1]", b"[1,0]", b"[1,1]"), (b"[]",)]
+    assert any("label in common" in line.render() for line in result.leakage.initiator)
+
+
+@pytest.mark.parametrize("output_to", ["receiver", "both"])
+def test_a_weight_column_has_no_name_where_the_responder_learns_no_result(pair: Linked, case: Tables, output_to: str) -> None:
+    publish(pair, case.theirs, "weighted")
+    own = case.own.assign(margin=case.own["rate"] * 2)
+    chosen = [psc.weighted_sum("margin", "fee"), psc.weighted_sum("rate", "fee")]
+    ask: dict[str, Any] = {"on": "phone", "dataset": "weighted", "select": chosen, "purpose": PURPOSE, "membership": "owner"}
+    result = pair.partner.aggregate(own, group_by="tier", output_to=output_to, **ask)
+    check(result, plain(case.shared(), ["tier"], [psc.weighted_sum("rate", "fee")], case.own))
+    twice = result.to_pandas()
+    assert [2 * total for total in twice["rate*fee_sum"]] == twice["margin*fee_sum"].tolist()
+    terms = result.receipt.receipt.aggregate
+    assert terms is not None
+    names = ["weight 1", "weight 2"] if output_to == "receiver" else ["margin", "rate"]
+    assert [weight.name for weight in terms.weights] == names
+    document = result.receipt.receipt.canonical().decode()
+    assert ("margin" in document) == (output_to == "both")
+    assert any("to a factor of two" in line.render() and names[0] in line.render() for line in result.leakage.responder)
+
+
+def test_weights_of_two_to_the_32_are_refused_before_anything_is_charged(pair: Linked, case: Tables) -> None:
+    publish(pair, case.theirs, "heavy")
+    before = charged(pair, "heavy")
+    ask: dict[str, Any] = {"on": "phone", "dataset": "heavy", "purpose": PURPOSE, "membership": "owner"}
+    for rate, scale in ((1 << 32, 0), (-(1 << 32), 0), ((1 << 62) - 1, 0), (5, 9)):
+        own = case.own.drop_duplicates("phone").assign(rate=rate)
+        with pytest.raises(UsageError) as caught:
+            pair.partner.plan(psc.Aggregate(own, select=psc.weighted_sum("rate", "fee", scale=scale), **ask))
+        assert (caught.value.code, caught.value.fields["name"]) == ("operations.weight-too-large", "rate")
+    assert charged(pair, "heavy") == before
+    own = case.own.drop_duplicates("phone").head(100).assign(rate=(1 << 32) - 1)  # the largest that there is
+    result = pair.partner.aggregate(own, select=psc.weighted_sum("rate", "weight"), **ask)
+    total = case.theirs[case.theirs["phone"].isin(own["phone"])]["weight"].sum()
+    assert result.to_arrow().to_pylist()[0]["rate*weight_sum"] == ((1 << 32) - 1) * total > 0
+
+
+def test_an_owner_draws_its_noise_before_its_first_message(pair: Linked, case: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The samplers' time depends on what they draw: after the exact table is known, the answer would show it."""
+    publish(pair, case.theirs, "noisy", noise="laplace:4")
+    events: list[str] = []
+    honest = aggregate.draw_noise
+
+    def drawn(*arguments: Any) -> Any:
+        events.append("draw")
+        return honest(*arguments)
+
+    monkeypatch.setattr(aggregate, "draw_noise", drawn)
+    with pair.merchant.connect("courier", tap=lambda direction, frame: events.append(type(decode(frame)).__name__)) as partner:
+        partner.aggregate(
+            case.own, on="phone", dataset="noisy", select=psc.sum("fee"), membership="owner", group_by="city", purpose=PURPOSE
+        )
+    assert events.count("draw") == 1
+    assert events.index("draw") < events.index("BlindedItems") < events.index("ReleasedTable")
+
+
+def test_a_question_too_wide_or_too_deep_is_refused_when_it_is_planned(pair: Linked, case: Tables) -> None:
+    publish(pair, case.theirs, "limits")
+    path = pair.courier.home.path.parent / "limits.parquet"
+    names = [f"w{number}" for number in range(60)]
+    registered: dict[str, Any] = {"keys": ["phone:phone"], "max_rows_per_key": 32, "replace": True}
+    values = [f"{name}=wide:int64:-{WIDE}..{WIDE}" for name in names]
+    pair.courier.add_dataset("limits", path, values=values, **registered)
+    limits: dict[str, Any] = {"min_input": 0, "min_result": 0, "min_group": 20, "runs_per_day": 100}
+    allowed: dict[str, Any] = {"membership": ("hidden", "owner"), "outputs": ("receiver", "responder", "both")}
+    pair.courier.grant("merchant", psc.Offer("limits", ("aggregate",), values=names, **limits, **allowed), purpose=PURPOSE)
+    ask: dict[str, Any] = {"on": "phone", "dataset": "limits", "purpose": PURPOSE}
+    for output_to in ("receiver", "responder", "both"):
+        wide = psc.Aggregate(case.own, select=[psc.sum(name) for name in names], output_to=output_to, **ask)
+        if output_to == "receiver":
+            assert pair.partner.plan(wide).refusal is None
+            continue
+        with pytest.raises(UsageError) as caught:
+            pair.partner.plan(wide)
+        assert caught.value.code == "session.sums-too-wide"
+        assert "two runs" in str(caught.value)
+    bits = {f"b{bit}": [f"{number >> bit & 1}" for number in range(len(case.own))] for bit in range(7)}
+    own = case.own.assign(**bits, last=[f"{number // 128}" for number in range(len(case.own))]).drop_duplicates("phone")
+    for membership in MEMBERSHIPS:
+        deep = psc.Aggregate(own, select=psc.count(), group_by=[*bits, "last"], membership=membership, **ask)
+        with pytest.raises(UsageError) as caught:
+            pair.partner.plan(deep)
+        assert caught.value.code == "policy.table-too-deep"

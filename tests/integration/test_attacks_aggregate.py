@@ -30,6 +30,7 @@ from psc.types import KeyColumn, Noise, OutputTo, ValueColumn
 from tests.protocol_cases import CONTEXT, through_codec
 from tests.sum_attackers import (
     Choosing,
+    Reading,
     Replying,
     Tampered,
     Watching,
@@ -396,6 +397,42 @@ def test_in_the_protocol_a_release_tells_no_more_of_the_key_than_its_width() -> 
     assert balanced_digits(together[0], fits) == truth
     assert set(truth) == {-1, 0, 1}
     assert all(words.max() < 1 << WIDTH for words in seen.values())
+
+
+# --- (i) public keys as an oracle of the re-randomiser ------------------------------------------------------------------------
+
+
+def read_of_u(output: OutputTo, columns: int = 1 + int(WIDTH / math.log2(3))) -> tuple[list[int], list[int]]:
+    """What keys of the owner's making tell it: first 3^i at place i, all in one number; then 1 at place i, each place alone."""
+    fits = columns - 1
+    keys = [[3**at for at in range(fits)], *[[0] * at + [1] for at in range(fits)]]
+    seen: list[NDArray[np.uint64]] = []
+    reading = Tampered(RLWE, owner=lambda end: Watching(Reading(end, keys), seen))
+    run(made_up(100, 100, 60, statistics=columns, seed=11), RLWE, reading, output)
+    low = [((word & (1 << WIDTH) - 1) ^ 1 << WIDTH - 1) - (1 << WIDTH - 1) for word in seen[0][0].tolist()]
+    return balanced_digits(low[0], fits), low[1:]
+
+
+@pytest.mark.parametrize("output", ["responder", "both"])
+def test_keys_of_the_owners_making_tell_it_w_bits_a_column_of_the_re_randomiser_and_their_sum_is_bounded(
+    output: OutputTo,
+) -> None:
+    """One u serves all columns of a cell: each tells W bits of it, 25 coefficients; all together fewer than the margin."""
+    together, alone = read_of_u(output)
+    assert together == alone
+    assert set(alone) == {-1, 0, 1}
+    assert math.ceil(dh_sum.TOGETHER_MAX / math.log2(3)) == 1830 < MARGIN
+    wide = made_up(10, 10, 5, statistics=128, seed=11)
+    with pytest.raises(UsageError):  # 128 columns of 40 bits would tell 3,200 of the 8,192
+        run(wide, RLWE, RLWE, output)
+    run(wide, CLEAR, CLEAR, "receiver")
+
+
+def test_keys_of_the_owners_making_tell_it_nothing_when_only_the_receiver_gets_the_sums() -> None:
+    """The offset is uniform modulo 2^64 then, and hides the coefficients too."""
+    together, alone = read_of_u("receiver")
+    assert together != alone
+    assert max(map(abs, alone)) > 1 << WIDTH - 10
 
 
 # --- (g) differencing, (h) averaging -----------------------------------------------------------------------------------------

@@ -51,6 +51,16 @@ def test_a_hundred_thousand_dirty_rows_equal_a_plain_merge(companies: Companies)
     assert answer["matched_keys"] == want["key"].nunique()
     rejected = pd.read_csv(folder / "rejects.csv", dtype=str)
     assert len(rejected) == sum(answer["rejected"].values()) if "rejected" in answer else len(rejected) > 0
+    assert protocol_of(companies, answer["run_id"]) == ("vole-psi", "semi-honest")  # what psc chose for sets of this size
+
+    other = ["--want", "status,weight", "--output", folder / "by-dh-psi.parquet", "--protocol", "dh-psi", "--json"]
+    slower = companies.ask("match", folder / "orders.csv", f"phone={ORDER_PHONE}", *other).json()
+    assert protocol_of(companies, slower["run_id"]) == ("dh-psi", "semi-honest")
+    assert pq.read_table(folder / "by-dh-psi.parquet").equals(pq.read_table(folder / "matched.parquet"))
+
+    alone = companies.ask("match", folder / "orders.csv", f"phone={ORDER_PHONE}", "--json").json()
+    assert protocol_of(companies, alone["run_id"]) == ("vole-psi", "malicious")
+    assert alone["matched_keys"] == answer["matched_keys"]
 
     counted = companies.ask("count", folder / "orders.csv", f"phone={ORDER_PHONE}", "--json").json()
     assert counted["count"] == answer["matched_keys"]
@@ -68,6 +78,14 @@ def test_a_hundred_thousand_dirty_rows_equal_a_plain_merge(companies: Companies)
     refused = companies.psc("auditor", "runs", "show", receipt, "--verify", check=False)
     assert refused.code == 10
     assert "Traceback" not in refused.err
+
+
+def protocol_of(companies: Companies, run: str) -> tuple[str, str]:
+    """Return protocol and model as a run's receipt has them."""
+    file = companies.folder / f"{run}.json"
+    companies.psc("merchant", "runs", "export", run, "--receipt", file)
+    receipt = json.loads(file.read_text(encoding="utf-8"))["receipt"]
+    return receipt["protocol"], receipt["model"]
 
 
 def small(companies: Companies) -> Path:

@@ -26,6 +26,7 @@ from psc.session.codec import decode
 from psc.testing.madeup import ORDER_PHONE, PARCEL_PHONE, courier_parcels, merchant_orders, plain_join, plain_keys
 from psc.testing.nodes import PURPOSE, grant, node_pair
 from psc.transport.grpc import Opened
+from tests.fault.meddling import SENT_VOLE, kind_of
 from tests.scanner import FORMS, SPELLINGS, Scanner, patterns_of, spellings_of
 
 ROWS = 1200
@@ -68,7 +69,7 @@ def listening() -> Iterator[tuple[io.StringIO, io.StringIO]]:
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    """Run a match with released columns and a count, and gather all that was sent, stored and logged."""
+    """Run matches by each protocol and a count, and gather all that was sent, stored and logged."""
     folder = tmp_path_factory.mktemp("scan")
     orders, parcels = merchant_orders(ROWS), courier_parcels(ROWS)
     pq.write_table(parcels, folder / "parcels.parquet")
@@ -76,7 +77,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     documents: list[bytes] = []
     with listening() as (server_log, said):
         with node_pair(folder) as pair:
-            results = run_both(pair.merchant, pair.courier, folder, orders, parcels, frames, documents)
+            results = run_all(pair.merchant, pair.courier, folder, orders, parcels, frames, documents)
             nodes = (pair.merchant, pair.courier)
             receipts = [receipt_of(node.home, result.run_id) or "" for node in nodes for result in results]
             homes = [node.home.path for node in nodes]
@@ -85,7 +86,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
         files = {f"{path.name} of {home.name}": path.read_bytes() for home in homes for path in files_of(home)}
     assert "session.finished" in server_log.getvalue()
     assert all(receipts)
-    assert len(documents) == 6
+    assert len(documents) == 10
     assert {"store.db of merchant", "store.db of courier"} <= set(files)
     assert {"open store.db-wal of merchant", "open store.db-wal of courier"} <= set(live)
     places = {
@@ -104,7 +105,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     return Recording({national(key) for key in keys}, cells, places)
 
 
-def run_both(
+def run_all(
     merchant: psc.Node,
     courier: psc.Node,
     folder: Path,
@@ -112,8 +113,11 @@ def run_both(
     parcels: pa.Table,
     frames: list[tuple[str, bytes]],
     documents: list[bytes],
-) -> tuple[psc.MatchResult, psc.CountResult]:
-    """Match with released columns and count; both must be right. Everything in plain text is kept."""
+) -> tuple[psc.MatchResult | psc.CountResult, ...]:
+    """Match with released columns by either protocol, against a malicious partner, and count; all must be right.
+
+    Everything in plain text is kept.
+    """
     grant(
         courier,
         "merchant",
@@ -126,12 +130,18 @@ def run_both(
     with merchant.connect("courier", tap=lambda way, frame: frames.append((way, frame))) as partner:
         note_documents(partner, documents)
         common = {"on": {"phone": ORDER_PHONE}, "dataset": "parcels", "purpose": PURPOSE, "on_bad": "skip"}
-        matched = partner.match(orders, want=["status", "fee", "waybill"], **common)  # type: ignore[arg-type]
+        want = ["status", "fee", "waybill"]
+        matched = [partner.match(orders, want=want, protocol=name, **common) for name in ("dh-psi", "vole-psi")]  # type: ignore[arg-type]
+        alone = partner.match(orders, model="malicious", **common)  # type: ignore[arg-type]
         counted = partner.count(orders, **common)  # type: ignore[arg-type]
     joined = plain_join(orders, parcels, want=["waybill"], max_rows_per_key=4)
-    assert sorted(matched.to_pandas()["waybill"]) == sorted(joined["waybill"])
-    assert counted.count == len(set(joined["key"])) > 100
-    return matched, counted
+    for result in matched:
+        assert sorted(result.to_pandas()["waybill"]) == sorted(joined["waybill"])
+    assert [result.receipt.receipt.protocol for result in (*matched, alone)] == ["dh-psi", "vole-psi", "vole-psi"]
+    assert counted.count == alone.matched_keys == len(set(joined["key"])) > 100
+    kinds = {kind_of(frame) for _, frame in frames}
+    assert {kind for kinds_of_side in SENT_VOLE.values() for kind in kinds_of_side} - kinds == {"matched_positions"}
+    return *matched, alone, counted
 
 
 def note_documents(partner: psc.Partner, documents: list[bytes]) -> None:

@@ -16,10 +16,10 @@ from psc import engines
 from psc.crypto import Items, Rng
 from psc.crypto.rlwe import RLWE
 from psc.crypto.sums import SumEngine
-from psc.errors import EncodingError, LocalProtocolError, UsageError
+from psc.errors import EncodingError, LocalProtocolError, MalformedMessageError, UsageError
 from psc.protocols import dh_sum, masked_sums
 from psc.protocols.base import CHUNK_BYTES, CHUNK_ITEMS, Message
-from psc.protocols.cells import CellCounts, GroupLabels, Sums
+from psc.protocols.cells import CellCounts, CellRule, GroupLabels, Sums
 from psc.protocols.dh_sum import ReleasedSums
 from psc.testing.ideal import ClearSums
 from psc.types import OutputTo
@@ -182,10 +182,8 @@ class _Spy(ClearSums):
 SUMMED: list[tuple[int, int]] = []
 
 
-def _first_row(counts: NDArray[np.int64], names: tuple[bytes, ...]) -> NDArray[np.bool_]:
-    marks = np.zeros(counts.shape, dtype=np.bool_)
-    marks[0] = True
-    return marks
+def _first_row(names: tuple[bytes, ...]) -> CellRule:
+    return lambda counts: np.repeat([[row == 0] for row in range(counts.shape[0])], counts.shape[1], axis=1)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
@@ -215,12 +213,15 @@ def test_a_result_below_the_minimum_is_withheld_whole(output: OutputTo, minimum:
     case = made_up(60, 60, 30, (2, 2), seed=6)
     asked: list[int] = []
 
-    def rule(counts: NDArray[np.int64], names: tuple[bytes, ...]) -> NDArray[np.bool_]:
-        asked.append(1)
-        return nothing(counts)
+    def withhold(names: tuple[bytes, ...]) -> CellRule:
+        def rule(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+            asked.append(1)
+            return nothing(names)(counts)
+
+        return rule
 
     SUMMED.clear()
-    mine, theirs = sums(case, engine=_Spy(), output=output, withhold=rule, minimum_result=minimum)
+    mine, theirs = sums(case, engine=_Spy(), output=output, withhold=withhold, minimum_result=minimum)
     assert mine.withheld.all() == (minimum == 31)
     assert bool(SUMMED) == bool(asked) == (minimum == 30)
     for table in (mine, theirs):
@@ -385,7 +386,7 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_moves() -> None:
         dh_sum.receiver(mine[:1], params, rng, nothing, names),
         dh_sum.receiver(mine, params, rng, nothing),
         dh_sum.receiver(mine, params, rng, nothing, (b"one", b"one")),
-        dh_sum.receiver(mine, params, rng, nothing, (b"one", b"x" * 1025)),
+        dh_sum.receiver(mine, params, rng, nothing, (b"one", b"x" * 2049)),
         dh_sum.receiver(mine, dh_sum.Params(CONTEXT, (), (64,), (1,), CLEAR, "both"), rng, nothing, ()),
         dh_sum.sender(theirs, vectors[:1], names, params, rng),
         dh_sum.sender(theirs, [vector[:, :1] for vector in vectors], names, params, rng),
@@ -406,27 +407,60 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_moves() -> None:
             next(script)
 
 
+@pytest.mark.parametrize("output", ["responder", "both"])
+def test_more_bits_than_a_re_randomiser_may_lose_are_refused_where_the_sender_reads_them(output: OutputTo) -> None:
+    """40 bits each: 72 statistics have 2,880 of the 2,900 bits, 73 have too many. To a receiver alone any number may go."""
+    for statistics in (72, 73):
+        case = made_up(5, 5, 3, statistics=statistics)
+        for to in (output, "receiver"):
+            params = case.params(output=to)  # type: ignore[arg-type]
+            for script in scripts(case, params, [Rng.system(), Rng.system()]):
+                if statistics == 73 and to != "receiver":
+                    with pytest.raises(UsageError) as caught:
+                        next(script)
+                    assert (caught.value.code, caught.value.fields["bits"]) == ("session.sums-too-wide", 2920)
+                else:
+                    next(script)
+
+
+def test_names_are_judged_before_anything_is_sent_and_the_rule_after_the_counts() -> None:
+    """A refusal of the sender's names, whatever the counts and minimums, comes before the receiver's first message."""
+    for common, minimum in ((0, 0), (0, 10), (40, 0), (40, 10), (40, 41)):
+        seen: list[str] = []
+
+        def refuse(names: tuple[bytes, ...]) -> CellRule:
+            raise MalformedMessageError("session.message-malformed", what=f"{len(names)} names")
+
+        def tap(who: str, message: Message, seen: list[str] = seen) -> Message:
+            seen.append(who)
+            return through_codec(who, message)
+
+        with pytest.raises(MalformedMessageError):
+            sums(made_up(60, 60, common, (1, 2)), withhold=refuse, minimum_result=minimum, tap=tap)
+        assert "a" not in seen
+
+
 def test_an_engine_that_cannot_hold_the_sums_refuses() -> None:
     case = made_up(30, 30, 20)
     with pytest.raises(EncodingError):
         dh_sum.message_bytes(case.params(ClearSums(positions=63)))
 
 
-def test_labels_come_in_the_order_of_the_groups_and_only_to_those_who_learn() -> None:
+def test_labels_come_in_the_order_of_the_groups_and_those_of_the_receiver_only_to_a_sender_who_learns() -> None:
     case = made_up(600, 600, 500, (300, 2), statistics=1)
-    for output, by in (("receiver", {"b"}), ("responder", {"a"}), ("both", {"a", "b"})):
+    for output, by in (("receiver", {"b"}), ("responder", {"a", "b"}), ("both", {"a", "b"})):
         seen: list[tuple[str, int]] = []
 
         def tap(who: str, message: Message, seen: list[tuple[str, int]] = seen) -> Message:
             if isinstance(message, GroupLabels):
                 seen.append((who, len(message.labels)))
             assert not isinstance(message, CellCounts) or "a" in by  # noqa: B023
-            assert not isinstance(message, ReleasedSums) or "b" in by  # noqa: B023
+            assert not isinstance(message, ReleasedSums) or output != "responder"  # noqa: B023
             return through_codec(who, message)
 
         mine, theirs = sums(case, output=output, tap=tap)  # type: ignore[arg-type]
         assert {who for who, _ in seen} == by
-        assert [count for who, count in seen if who == "a"] == ([256, 44] if "a" in by else [])
+        assert [count for who, count in seen if who == "a"] == ([128, 128, 44] if "a" in by else [])
         if theirs is not None:
             assert theirs.labels == tuple(f"mine {number} 组".encode() for number in range(300))
         if mine.sums is not None:

@@ -39,17 +39,33 @@ def test_items_points_outputs_and_tags_by_the_oracle() -> None:
     assert KNOWN["point_tags_16"] == b"".join(tags).hex()
 
 
-def test_sealed_rows_by_pyca_cryptography() -> None:
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+def test_sealed_rows_by_the_documentation() -> None:
+    from blake3 import blake3
 
-    label = PREFIX + b"Row-" + CONTEXT
-    start = len(label).to_bytes(2, "big") + label
+    def number(value: int, size: int) -> bytes:
+        return value.to_bytes(size, "little")
+
+    label, width, tag = PREFIX + b"Row-" + CONTEXT, 3, 12
+    bound = number(len(label), 8) + label + number(16, 8) + number(tag, 8) + number(width, 8)
+    key = blake3(bound, derive_key_context="psc sealed rows 1").digest()
     outputs, sealed = bytes.fromhex(KNOWN["outputs"]), bytes.fromhex(KNOWN["sealed_rows"])
     entries = [sealed[at : at + 31] for at in range(0, len(sealed), 31)]
     assert entries == sorted(entries)
     assert len(entries) == 5
     for item, counter, payload in [(1, 2, b"one"), (0, 1, b"two"), (1, 1, b"six")]:
-        key_half = outputs[64 * item + 32 : 64 * item + 64]
-        secrets = hashlib.sha512(start + key_half + counter.to_bytes(4, "big")).digest()
-        entry = next(entry for entry in entries if entry[:12] == secrets[:12])
-        assert ChaCha20Poly1305(secrets[32:]).decrypt(bytes(12), entry[12:], None) == payload
+        seed = outputs[64 * item + 32 : 64 * item + 64] + number(counter, 4)
+        stream = blake3(seed + number(0, 4) + bytes(24), key=key).digest(64)
+        text = bytes(byte ^ pad for byte, pad in zip(payload, stream[tag + 32 :]))
+        parts = stream[tag : tag + 16], stream[tag + 16 : tag + 32], text
+        point, mask, element = (int.from_bytes(part, "little") for part in parts)
+        assert stream[:tag] + text + number(_product(element, point) ^ mask, 16) in entries
+
+
+def _product(left: int, right: int) -> int:
+    """Multiply in GF(2)[X]/(X^128 + X^7 + X^2 + X + 1)."""
+    product = 0
+    for bit in range(128):
+        product ^= (left << bit) * (right >> bit & 1)
+    for bit in reversed(range(128, 256)):
+        product ^= (0x87 << (bit - 128) | 1 << bit) * (product >> bit & 1)
+    return product

@@ -39,6 +39,18 @@ pub fn multiply_add(simd: Simd, sums: &mut [u128], factors: &[u128], constant: u
     }
 }
 
+/// Multiply `products[i]` by `factors[i]`; panics when the counts differ.
+pub fn multiply_each(simd: Simd, products: &mut [u128], factors: &[u128]) {
+    assert_eq!(products.len(), factors.len(), "as many products as factors");
+    match simd.require() {
+        #[cfg(target_arch = "x86_64")]
+        Simd::Avx512 => wide::multiply_each(products, factors),
+        #[cfg(target_arch = "x86_64")]
+        Simd::Pclmul => narrow::multiply_each(products, factors),
+        _ => products.iter_mut().zip(factors).for_each(|(product, factor)| *product = multiply(*product, *factor)),
+    }
+}
+
 /// The sum of `left[i] * right[i]`; panics when the counts differ.
 pub fn inner_product(simd: Simd, left: &[u128], right: &[u128]) -> u128 {
     assert_eq!(left.len(), right.len(), "vectors of the same length");
@@ -123,11 +135,15 @@ mod tests {
         for length in [0, 1, 2, 3, 4, 5, 7, 8, 9, 31, 64, 65, count] {
             let constant = right[length.min(count - 1)];
             let expected: Vec<u128> = (0..length).map(|index| sums[index] ^ multiply(left[index], constant)).collect();
+            let each: Vec<u128> = (0..length).map(|index| multiply(left[index], right[index])).collect();
             let product = (0..length).fold(0, |sum, index| sum ^ multiply(left[index], right[index]));
             for simd in Simd::available() {
                 let mut got = sums[..length].to_vec();
                 multiply_add(simd, &mut got, &left[..length], constant);
                 assert!(got == expected, "{simd:?}, {length}");
+                let mut got = left[..length].to_vec();
+                multiply_each(simd, &mut got, &right[..length]);
+                assert!(got == each, "{simd:?}, {length}");
                 assert_eq!(inner_product(simd, &left[..length], &right[..length]), product, "{simd:?}, {length}");
             }
         }

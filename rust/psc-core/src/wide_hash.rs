@@ -128,7 +128,8 @@ fn words(bytes: &[u8; BLOCK_BYTES]) -> Block {
     })
 }
 
-fn bytes(block: &Block) -> [u8; BLOCK_BYTES] {
+/// The words as bytes.
+pub(crate) fn bytes(block: &Block) -> [u8; BLOCK_BYTES] {
     let mut bytes = [0; BLOCK_BYTES];
     bytes.as_chunks_mut::<4>().0.iter_mut().zip(block).for_each(|(to, word)| *to = word.to_le_bytes());
     bytes

@@ -20,6 +20,7 @@ from rich.console import Group
 from psc.cli import show
 from psc.cli.aggregates import groups_shown
 from psc.cli.options import parse_group_by, parse_select
+from psc.engines import available
 from psc.errors import UsageError
 from psc.operations.select import count, histogram, mean, std, sum_of, var, weighted_sum
 from psc.policy.propose import Offer
@@ -395,12 +396,16 @@ def test_bad_input_has_its_code_and_leaves_no_file(
     assert sorted(tmp_path.iterdir()) == before
 
 
+NEEDS_PAILLIER = pytest.mark.skipif("paillier-2048/1" not in available(), reason="the extra is not installed")
+
+
 @pytest.mark.parametrize(
     ("words", "rule"),
     [
         ("--select sum:weight", "value-not-granted"),
         ("--select sum:fee --group-by theirs:city", "group-not-granted"),
         ("--select sum:fee --membership owner", "membership-not-allowed"),
+        pytest.param("--select sum:fee --engine paillier-2048/1", "engine-not-allowed", marks=NEEDS_PAILLIER),
         ("--select sum:fee --output-to responder", "output-not-allowed"),
     ],
 )

@@ -77,6 +77,17 @@ def test_every_term_of_an_aggregate_reaches_the_document(psc: Psc) -> None:
     assert (terms["membership"], terms["outputs"], terms["min_group"]) == (["hidden", "owner"], ["responder"], 30)
     plain = psc(f"{PROPOSE.replace('match,count', 'aggregate')} --json").json()["agreement"]["datasets"][0]
     assert (plain["values"], plain["groups"], plain["membership"], plain["noise"]) == ([], [], ["hidden"], None)
+    assert terms["engines"] == plain["engines"] == ["rlwe-8192-168/1"]
+
+
+@pytest.mark.usefixtures("_spending")
+def test_the_encryptions_of_values_are_a_list(psc: Psc) -> None:
+    refused = psc(f"{SUMS} --engine rlwe-8192-168/1,rot13/1")
+    assert refused.code == 2
+    assert "[engines.unknown]" in refused.err
+    pytest.importorskip("gmpy2")
+    done = psc(f"{SUMS} --engine rlwe-8192-168/1,paillier-3072/1 --json")
+    assert done.json()["agreement"]["datasets"][0]["engines"] == ["rlwe-8192-168/1", "paillier-3072/1"]
 
 
 @pytest.mark.usefixtures("_spending")
@@ -102,6 +113,7 @@ def test_the_terms_of_an_aggregate_are_shown_in_words(psc: Psc, monkeypatch: pyt
         "may be aggregated spend: 0.00 to 99.50, 2 decimals",
         "may be grouped by town",
         "shared customers hidden from both sides known to the owner of the data, which then sums in the clear",
+        "encryption where hidden rlwe-8192-168/1",
         "noise of a run discrete Laplace, epsilon 0.5, added by the owner of the data before numbers leave it",
         "least group 30",
         "result goes to the owner of the data alone",

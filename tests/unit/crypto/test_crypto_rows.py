@@ -75,11 +75,19 @@ def test_a_changed_byte_never_gives_a_wrong_row(data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(sealed) - 1))
     flip = data.draw(st.integers(1, 255))
     changed = sealed[:at] + bytes([sealed[at] ^ flip]) + sealed[at + 1 :]
-    failed = None
+    if at % size < TAG:
+        tags = [changed[start : start + TAG] for start in range(0, len(changed), size)]
+        if tags != sorted(tags):
+            with pytest.raises(MalformedMessageError) as unsorted:
+                open_rows(own, u32([0, 1]), changed, 3, TAG, 8, CONTEXT)
+            assert unsorted.value.code == "crypto.not-sorted"
+            return
     try:
         items, counters, plain = open_rows(own, u32([0, 1]), changed, 3, TAG, 8, CONTEXT)
     except DecryptionError as error:
-        failed = error
+        failed: DecryptionError | None = error
+    else:
+        failed = None
     if failed is not None:
         assert failed.code == "crypto.row-does-not-open"
         assert failed.fields == {"index": at // size}

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from psc.engines import DEFAULT, ENGINES, engine
+from psc.engines import DEFAULT, ENGINES, engine, hiding_engine
 from psc.errors import UsageError
 from psc.texts import lookup
 
@@ -44,6 +44,14 @@ except UsageError as refused:
 """)
     assert "engines.extra-missing" in said
     assert f"pip install 'psc[{extra}]'" in said
+
+
+def test_an_engine_that_shows_who_matches_is_refused_where_that_is_hidden() -> None:
+    assert hiding_engine(DEFAULT).id == DEFAULT
+    pytest.importorskip("tenseal")
+    with pytest.raises(UsageError) as refused:
+        hiding_engine("bfv-8192-168/1")
+    assert refused.value.code == "engines.shows-members"
 
 
 def test_phe_is_named_when_it_alone_is_missing() -> None:

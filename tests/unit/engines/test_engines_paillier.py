@@ -59,6 +59,64 @@ def test_known_answers_of_sums(key: dict) -> None:
     assert times.products() == [number(key["mul_scalar"]["c"])]
 
 
+class Counted:
+    """A ciphertext that notes what it is multiplied with."""
+
+    def __init__(self, value: int, seen: list[int]) -> None:
+        self.value, self.seen = value, seen
+
+    def __rmul__(self, other: int) -> int:
+        self.seen.append(int(other).bit_length())
+        return other * self.value
+
+
+PLACES = {
+    "no cell": [-1] * 8,
+    "one cell": [2] * 8,
+    "each its own": [0, 1, 2, -1, -1, 2, 1, 0],
+    "one in a cell": [-1] * 7 + [1],
+}
+
+
+@pytest.mark.parametrize("places", PLACES.values(), ids=PLACES)
+def test_a_sum_takes_the_same_work_whichever_values_are_in_it(rng: Rng, places: list[int]) -> None:
+    """As many multiplications, of numbers of one size, for every choice of cells: the key's owner waits for the reply."""
+    owner = PrivateKey.generate(2048, rng)
+    values = owner.encrypt([3, 10, -4, 5, 0, 7, 100, -1], rng)
+    seen: list[int] = []
+    sums = Sums(owner.public, 3)
+    sums.add([Counted(value, seen) for value in values], places)  # type: ignore[misc]
+    assert len(seen) == len(values)
+    assert min(seen) > 4096 - 64
+    want = [sum(v for v, place in zip([3, 10, -4, 5, 0, 7, 100, -1], places, strict=True) if place == cell) for cell in range(3)]
+    assert owner.decrypt(sums.products()) == [value % owner.public.n for value in want]
+
+
+@pytest.mark.parametrize("places", PLACES.values(), ids=PLACES)
+def test_a_weighted_sum_takes_the_same_work_whatever_the_weights(
+    rng: Rng, places: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = PrivateKey.generate(2048, rng)
+    plain, weights = [3, 10, -4, 5, 0, 7, 100, -1], [0, 1, -1, 2**32 - 1, 1 - 2**32, 17, 0, 5]
+    exponents: list[int] = []
+    power = gmpy2.powmod_sec
+
+    def noted(base: int, exponent: int, modulus: int) -> int:
+        exponents.append(int(exponent).bit_length())
+        return power(base, exponent, modulus)
+
+    monkeypatch.setattr(gmpy2, "powmod_sec", noted)
+    sums = Sums(owner.public, 3)
+    ciphertexts = owner.encrypt(plain, rng)
+    exponents.clear()
+    sums.add(ciphertexts, places, weights)
+    assert exponents == [34] * len(plain)
+    sums.add(ciphertexts, places)  # without weights, in between
+    sums.add(ciphertexts, places, [-1] * len(plain))
+    want = [sum(v * w for v, w, place in zip(plain, weights, places, strict=True) if place == cell) for cell in range(3)]
+    assert owner.decrypt(sums.products()) == [value % owner.public.n for value in want]
+
+
 @pytest.mark.parametrize("key", SIZES)
 def test_moduli_that_must_be_refused(key: dict) -> None:
     assert set(key["must_reject_moduli"]) == {"even", "prime", "square", "short_1024", "small_factor"}

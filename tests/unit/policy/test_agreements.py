@@ -190,6 +190,7 @@ def test_what_an_aggregate_may_use_is_offered_by_name(spending: Home) -> None:
     assert (terms.membership, terms.outputs, terms.min_group) == (("hidden", "owner"), ("receiver", "responder"), 50)
     assert terms.noise == Noise(mechanism="laplace", budget_thousandths=500)
     assert terms.limits.min_group == 50
+    assert terms.engines == ("rlwe-8192-168/1",)
     same = offered(spending, noise=Noise(mechanism="laplace", budget_thousandths=500)).signed.agreement.datasets[0]
     assert same == terms
 
@@ -212,6 +213,8 @@ def test_values_and_groups_are_granted_only_when_named(spending: Home) -> None:
         ({"membership": []}, "policy.terms-wrong"),
         ({"membership": ["owner", "owner"]}, "policy.terms-wrong"),
         ({"membership": ["matcher"]}, "policy.terms-wrong"),
+        ({"engines": []}, "policy.terms-wrong"),
+        ({"engines": ["rlwe-8192-168/1"] * 2}, "policy.terms-wrong"),
         ({"min_group": -1}, "policy.terms-wrong"),
         ({"outputs": ["receiver", "responder", "both", "both"]}, "policy.terms-wrong"),
         ({"operations": ["count"]}, "policy.terms-without-aggregate"),
@@ -241,11 +244,24 @@ def test_each_term_that_only_an_aggregate_uses_is_named(spending: Home) -> None:
     assert code_of(UsageError, lambda: offered(spending, noise="laplace")).code == "node.spec-noise"
 
 
+def test_only_an_engine_that_is_here_and_hides_who_matches_can_be_offered(spending: Home) -> None:
+    assert code_of(UsageError, lambda: offered(spending, engines=["rot13/1"])).code == "engines.unknown"
+    pytest.importorskip("gmpy2")
+    chosen = ["paillier-3072/1", "rlwe-8192-168/1"]
+    assert offered(spending, engines=chosen).signed.agreement.datasets[0].engines == tuple(chosen)
+    idle = {"values": (), "groups": (), "membership": ["hidden"], "outputs": ["receiver"]}
+    error = code_of(AgreementError, lambda: offered(spending, operations=["count"], engines=chosen, **idle))
+    assert (error.code, error.fields["terms"]) == ("policy.terms-without-aggregate", "--engine paillier-3072/1")
+    pytest.importorskip("tenseal")
+    assert code_of(UsageError, lambda: offered(spending, engines=["bfv-8192-168/1"])).code == "engines.shows-members"
+
+
 SUM_TAMPER = [
     (("datasets", 0, "values", 0, "high"), 10**9),
     (("datasets", 0, "values", 0, "name"), "fee"),
     (("datasets", 0, "groups", 0, "name"), "street"),
     (("datasets", 0, "membership"), ["hidden"]),
+    (("datasets", 0, "engines"), ["paillier-2048/1"]),
     (("datasets", 0, "noise", "budget_thousandths"), 1000),
     (("datasets", 0, "noise"), None),
     (("datasets", 0, "min_group"), 1),

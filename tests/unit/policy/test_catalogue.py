@@ -149,6 +149,7 @@ SUMS: dict[str, Any] = {
     "values": ["spend", "items"],
     "groups": ["town"],
     "membership": ["hidden", "owner"],
+    "engines": ["rlwe-8192-168/1"],
     "noise": "gaussian:0.25",
     "min_group": 7,
     "max_rows_per_key": 1,
@@ -176,6 +177,7 @@ def test_granted_values_and_groups_are_shown_and_no_others(spending: Home, merch
     assert (entry.membership, entry.noise, entry.min_group) == (("hidden", "owner"), NOISE, 7)
     # Rows of a match are cut at the agreed bound; a statistic adds up all rows that there are.
     assert (entry.max_rows_per_key, entry.rows_bound) == (1, 2)
+    assert entry.engines == entry.terms.engines == ("rlwe-8192-168/1",)
     text = str(catalogue_for(spending, merchant.identity.public).canonical())
     assert "secret" not in text
     assert "street" not in text
@@ -200,6 +202,8 @@ def test_a_grant_without_aggregates_shows_nothing_of_them(spending: Home, mercha
         ({"values": (SPEND.model_copy(update={"high": 9_901}),)}, Rule.VALUE_NOT_GRANTED),
         ({"values": (ValueColumn(name="secret", scale=0, low=0, high=50),)}, Rule.VALUE_NOT_GRANTED),
         ({"groups": (GroupColumn(name="street", groups=6),)}, Rule.GROUP_NOT_GRANTED),
+        ({"engine": "rlwe-8192-168/1"}, None),
+        ({"engine": "paillier-2048/1"}, Rule.ENGINE_NOT_ALLOWED),
         ({"output_to": "responder"}, Rule.OUTPUT_NOT_ALLOWED),
         ({"operation": "count"}, Rule.OPERATION_NOT_ALLOWED),
         ({"operation": "match"}, Rule.VALUE_NOT_GRANTED),

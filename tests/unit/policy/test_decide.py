@@ -35,6 +35,7 @@ FEE = ReleasedColumn(name="fee", type="int64", width_bytes=8)
 SPEND = ValueColumn(name="spend", scale=2, low=0, high=1_000_000)
 WEIGHT = ValueColumn(name="weight", scale=0, low=-5, high=5)
 CITY, TIER = GroupColumn(name="city", groups=34), GroupColumn(name="tier", groups=3)
+RLWE, PAILLIER = "rlwe-8192-168/1", "paillier-3072/1"
 LAPLACE = Noise(mechanism="laplace", budget_thousandths=500)
 
 TERMS = DatasetTerms(
@@ -140,6 +141,7 @@ BREAK: dict[Rule, list[Callable[[Case], None]]] = {
     Rule.VALUE_NOT_GRANTED: [request(values=(SPEND,))],
     Rule.GROUP_NOT_GRANTED: [request(groups=(CITY,))],
     Rule.MEMBERSHIP_NOT_ALLOWED: [request(membership="owner")],
+    Rule.ENGINE_NOT_ALLOWED: [request(engine=RLWE), request(engine=PAILLIER)],
     Rule.OUTPUT_NOT_ALLOWED: [request(output_to="both"), request(output_to="responder")],
     Rule.MODEL_TOO_WEAK: [view(terms=VIEW.terms.model_copy(update={"model": "malicious"}))],
     Rule.DATASET_CHANGED: [request(dataset_version="b" * 64), facts(version="b" * 64)],
@@ -304,6 +306,7 @@ def sum_up(change: Case | None = None, *, terms: Case | None = None, facts: Case
         {"values": (WEIGHT, SPEND)},
         {"values": (), "groups": ()},
         {"membership": "owner"},
+        {"engine": RLWE},
         {"output_to": "responder"},
         {"groups": (GroupColumn(name="city", groups=35),)},  # the number of labels changes with the data, the grant does not
     ],
@@ -328,6 +331,8 @@ def test_an_agreed_aggregate_is_allowed_with_the_owners_noise(change: Case) -> N
         (Rule.GROUP_NOT_GRANTED, {"groups": (CITY, CITY)}, {}, {}, {"groups": "city, city"}),
         (Rule.MEMBERSHIP_NOT_ALLOWED, {"membership": "owner"}, {"membership": ("hidden",)}, {}, {"allowed": "hidden"}),
         (Rule.MEMBERSHIP_NOT_ALLOWED, {}, {"membership": ("owner",)}, {}, {"membership": "hidden", "allowed": "owner"}),
+        (Rule.ENGINE_NOT_ALLOWED, {"engine": PAILLIER}, {}, {}, {"engine": PAILLIER, "allowed": RLWE}),
+        (Rule.ENGINE_NOT_ALLOWED, {"engine": RLWE}, {"engines": (PAILLIER,)}, {}, {"allowed": PAILLIER}),
         (Rule.OUTPUT_NOT_ALLOWED, {"output_to": "both"}, {}, {}, {"allowed": "receiver, responder"}),
     ],
 )
@@ -337,6 +342,14 @@ def test_what_an_aggregate_was_not_granted_is_named(rule: Rule, asked: Case, ter
     assert (answer.rule, answer.fields | fields) == (rule, answer.fields)
     for lang in ("en", "zh"):
         assert "{" not in render(answer.error().code, answer.error().fields, lang=lang)
+
+
+def test_the_owner_says_under_which_encryptions_its_values_travel() -> None:
+    assert TERMS.engines == (RLWE,)  # unless it says so, under the one that every node has
+    both = {"engines": (RLWE, PAILLIER)}
+    assert isinstance(sum_up({"engine": PAILLIER}, terms=both), Allow)
+    assert isinstance(sum_up({"engine": RLWE}, terms=both), Allow)
+    assert isinstance(sum_up({"engine": "", "membership": "owner"}, terms={"engines": (PAILLIER,)}), Allow)
 
 
 @pytest.mark.parametrize("change", [{"scale": 3}, {"low": -1}, {"high": 999_999}, {"name": "fee"}])
@@ -356,6 +369,7 @@ def test_other_operations_have_nothing_of_an_aggregate() -> None:
         ({"values": (SPEND,)}, Rule.VALUE_NOT_GRANTED),
         ({"groups": (CITY,)}, Rule.GROUP_NOT_GRANTED),
         ({"membership": "owner"}, Rule.MEMBERSHIP_NOT_ALLOWED),
+        ({"engine": RLWE}, Rule.ENGINE_NOT_ALLOWED),
         ({"output_to": "responder"}, Rule.OUTPUT_NOT_ALLOWED),
     ):
         assert rule_of(ask_match(**change)) is rule

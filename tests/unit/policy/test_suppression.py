@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from psc.data.groups import places_of
 from psc.errors import UsageError
 from psc.policy.suppression import COMBINATIONS_MAX, check_table, suppress, suppress_blocks
 
@@ -170,12 +171,42 @@ def test_blocks_are_laid_out_by_their_columns() -> None:
 
 
 def test_a_table_has_a_largest_size() -> None:
-    check_table([COMBINATIONS_MAX])
-    check_table([0, 5])
-    check_table([])
+    check_table([COMBINATIONS_MAX], 1, 20)
+    check_table([0, 5], 0, 20)
+    check_table([], 1, 20)
     with pytest.raises(UsageError) as caught:
-        check_table([COMBINATIONS_MAX // 2 + 1, 2])
+        check_table([COMBINATIONS_MAX // 2 + 1, 2], 1, 0)
     assert caught.value.code == "policy.table-too-large"
     assert "16777218" in str(caught.value)
     with pytest.raises(UsageError):
         suppress_blocks(np.ones((300, 1)), [(f"{i}", f"{i}", f"{i}") for i in range(300)], [()], 2)
+
+
+def test_the_search_has_a_largest_table() -> None:
+    """1,024 cells on six axes are the most; axes of one label, and tables without a minimum, cost nothing."""
+    check_table([4] * 5, 1024, 20)
+    check_table([2] * 4 + [8, 8, 1, 1], 1024, 20)
+    check_table([2] * 8, 256, 20)
+    for axes, cells in (([2] * 7 + [8], 1024), ([2] * 9, 512), ([2] * 16, 4)):
+        with pytest.raises(UsageError) as caught:
+            check_table(axes, cells, 1)
+        assert caught.value.code == "policy.table-too-deep"
+        check_table(axes, cells, 0)
+    with pytest.raises(UsageError):  # and the search itself refuses, before it begins
+        suppress(np.full((2,) * 9, 30), 20)
+    assert not suppress(np.full((2,) * 9, 30), 0).any()
+
+
+def test_places_do_as_well_as_labels_and_one_number_a_block_does_not() -> None:
+    """Cells (B,F)=5 (B,M)=100 (S,F)=90 (S,M)=30: by blocks alone (S,M) goes with (B,F); a run by city shows B = 105 then."""
+    counts, labels = np.array([[5], [100], [90], [30]]), [("B", "F"), ("B", "M"), ("S", "F"), ("S", "M")]
+    places = places_of(tuple(labels))
+    assert places == ((0, 0), (0, 1), (1, 0), (1, 1))
+    for known in (labels, places):
+        assert suppress_blocks(counts, known, [()], 20).all()
+    assert suppress_blocks(counts, [(number,) for number in range(4)], [()], 20).reshape(-1).tolist() == [
+        True,
+        False,
+        False,
+        True,
+    ]

@@ -130,6 +130,8 @@ TERMS: list[dict[str, Any]] = [
     {"groups": (GroupColumn(name="city", groups=3),)},
     {"own_groups": 2},
     {"own_columns": ("tier",)},
+    {"own_places": ((),)},
+    {"own_places": ((0,),)},
     {"blocks": (80,)},
     {"membership": "owner"},
     {"engine": "paillier-2048/1"},

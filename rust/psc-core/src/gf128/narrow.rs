@@ -11,6 +11,12 @@ pub(super) fn multiply_add(sums: &mut [u128], factors: &[u128], constant: u128) 
     unsafe { multiply_add_inside(sums, factors, constant) }
 }
 
+/// See [`super::multiply_each`]. Called only where [`crate::simd::Simd::require`] found the instructions.
+pub(super) fn multiply_each(products: &mut [u128], factors: &[u128]) {
+    // SAFETY: the caller asked for this instruction set, whose presence `Simd::require` asserted.
+    unsafe { multiply_each_inside(products, factors) }
+}
+
 /// See [`super::inner_product`]. Called only where [`crate::simd::Simd::require`] found the instructions.
 pub(super) fn inner_product(left: &[u128], right: &[u128]) -> u128 {
     // SAFETY: the caller asked for this instruction set, whose presence `Simd::require` asserted.
@@ -23,6 +29,14 @@ fn multiply_add_inside(sums: &mut [u128], factors: &[u128], constant: u128) {
     for (sum, factor) in sums.iter_mut().zip(factors) {
         let [low, middle, high] = product(load(*factor), constant);
         *sum ^= reduce(low, middle, high);
+    }
+}
+
+#[target_feature(enable = "pclmulqdq,sse4.1")]
+fn multiply_each_inside(products: &mut [u128], factors: &[u128]) {
+    for (to, factor) in products.iter_mut().zip(factors) {
+        let [low, middle, high] = product(load(*to), load(*factor));
+        *to = reduce(low, middle, high);
     }
 }
 

@@ -13,6 +13,12 @@ pub(super) fn multiply_add(sums: &mut [u128], factors: &[u128], constant: u128) 
     unsafe { multiply_add_inside(sums, factors, constant) }
 }
 
+/// See [`super::multiply_each`]. Called only where [`crate::simd::Simd::require`] found the instructions.
+pub(super) fn multiply_each(products: &mut [u128], factors: &[u128]) {
+    // SAFETY: the caller asked for this instruction set, whose presence `Simd::require` asserted.
+    unsafe { multiply_each_inside(products, factors) }
+}
+
 /// See [`super::inner_product`]. Called only where [`crate::simd::Simd::require`] found the instructions.
 pub(super) fn inner_product(left: &[u128], right: &[u128]) -> u128 {
     // SAFETY: the caller asked for this instruction set, whose presence `Simd::require` asserted.
@@ -31,6 +37,20 @@ fn multiply_add_inside(sums: &mut [u128], factors: &[u128], constant: u128) {
     for (sum, factor) in sums_rest.iter_mut().zip(factors_rest) {
         let [low, middle, high] = product(broadcast(*factor), wide);
         *sum ^= store(reduce(low, middle, high))[0];
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,vpclmulqdq")]
+fn multiply_each_inside(products: &mut [u128], factors: &[u128]) {
+    let (products, products_rest) = products.as_chunks_mut::<LANES>();
+    let (factors, factors_rest) = factors.as_chunks::<LANES>();
+    for (to, factor) in products.iter_mut().zip(factors) {
+        let [low, middle, high] = product(load(to), load(factor));
+        *to = store(reduce(low, middle, high));
+    }
+    for (to, factor) in products_rest.iter_mut().zip(factors_rest) {
+        let [low, middle, high] = product(broadcast(*to), broadcast(*factor));
+        *to = store(reduce(low, middle, high))[0];
     }
 }
 

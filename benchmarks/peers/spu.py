@@ -1,4 +1,8 @@
-"""``psc match`` by dh-psi beside spu's ECDH on Curve25519: the same CSV files, CSV out, mutual TLS for both, in pairs.
+"""``psc match`` beside spu's: the same CSV files, CSV out, mutual TLS for both, in pairs: ``python -m benchmarks.peers.spu``.
+
+``--protocol ecdh`` sets dh-psi beside spu's ECDH on Curve25519, ``rr22`` and ``kkrt`` set vole-psi beside these; spu has its
+own defaults in everything. With ``--released 0 1`` psc runs twice in each pair: without released columns, which is what spu
+does, and with one text column of the partner joined to each match, which spu's have no counterpart of.
 
 ``make bench-peers`` makes spu an environment of its own (``.venv-peers``) and runs this. Each pair runs psc, then spu, so
 that the machine's drift hits both; the claim is the median of the ratios. Wall seconds are those of the whole command as
@@ -33,6 +37,8 @@ from psc.testing.companies import Companies
 from psc.testing.nodes import free_port
 
 PARTY = Path(__file__).with_name("spu_party.py")
+PROTOCOLS = {"ecdh": "dh-psi", "rr22": "vole-psi", "kkrt": "vole-psi"}
+"""What spu runs, and what psc runs beside it."""
 LIMITS = ("--runs-per-day", 1000, "--max-input", 1 << 22)
 
 
@@ -71,13 +77,14 @@ def write_certificates(folder: Path) -> None:
         (folder / f"party{rank}.key").write_bytes(pem)
 
 
-def run_psc(companies: Companies) -> dict[str, Any]:
-    """Run ``psc match`` once against a fresh server and return its figures."""
+def run_psc(companies: Companies, protocol: str, released: int) -> dict[str, Any]:
+    """Run ``psc match`` once against a fresh server, with 0 or 1 released columns, and return its figures."""
     server = psutil.Process(companies.serve())
     before, mine = server.cpu_times(), resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.perf_counter()
-    output = ["--output", companies.folder / "psc.csv", "--force", "--json", "--unmask"]
-    result = companies.ask("match", companies.folder / "orders.csv", "phone", *output).json()
+    options = ["--output", companies.folder / "psc.csv", "--force", "--json", "--unmask", "--protocol", protocol]
+    options += ["--want", "status"] if released else []
+    result = companies.ask("match", companies.folder / "orders.csv", "phone", *options).json()
     wall = time.perf_counter() - begin
     after, spent = server.cpu_times(), resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.user + after.system - before.user - before.system
@@ -89,7 +96,8 @@ def run_psc(companies: Companies) -> dict[str, Any]:
 def run_spu(python: Path, folder: Path, protocol: str) -> dict[str, Any]:
     """Run both of spu's parties once and return their figures."""
     ports = f"{free_port()},{free_port()}"
-    env = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    # Without the script's own folder in the path, where this module stands beside it under the name of the package.
+    env = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONSAFEPATH": "1"}
     begin = time.perf_counter()
     parties = [
         subprocess.Popen(
@@ -110,39 +118,60 @@ def run_spu(python: Path, folder: Path, protocol: str) -> dict[str, Any]:
     return {"seconds": wall, "cpu_seconds": sum(f["cpu_seconds"] for f in figures), "matched": figures[0]["matched"]}
 
 
+def pair_of(companies: Companies, peer_python: Path, protocol: str, variants: list[int]) -> list[dict[str, Any]]:
+    """Run psc once a variant, then spu once, and return the figures of each pair."""
+    ours = {released: run_psc(companies, PROTOCOLS[protocol], released) for released in variants}
+    theirs = run_spu(peer_python, companies.folder, f"PROTOCOL_{protocol.upper()}")
+    found = []
+    for released, own in ours.items():
+        if own["matched"] != theirs["matched"]:
+            raise RuntimeError(f"different answers: {own['matched']} and {theirs['matched']}")
+        pair = {"protocol": PROTOCOLS[protocol], "released": released, "psc": own, "spu": theirs}
+        pair |= {key: theirs[figure] / own[figure] for key, figure in (("ratio", "seconds"), ("cpu_ratio", "cpu_seconds"))}
+        found.append(pair)
+    return found
+
+
 def main() -> None:
     """Run the comparison from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1 << 20])
-    parser.add_argument("--pairs", type=int, nargs="+", default=[5, 3])
-    parser.add_argument("--protocol", default="PROTOCOL_ECDH")
+    parser.add_argument("--pairs", type=int, nargs="+", default=[5, 3], help="for each of --rows")
+    parser.add_argument("--protocol", choices=PROTOCOLS, nargs="+", default=["ecdh", "rr22"], help="what spu runs")
+    parser.add_argument("--released", type=int, choices=(0, 1), nargs="+", default=[0, 1], help="columns that psc releases")
     parser.add_argument("--peer-python", type=Path, default=Path(".venv-peers/bin/python"))
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
-    for rows, pairs in zip(options.rows, options.pairs):
+    for rows, pairs in zip(options.rows, options.pairs, strict=True):
         with tempfile.TemporaryDirectory() as name, Companies(Path(name)) as companies:
             write_tables(companies.folder, rows)
             write_certificates(companies.folder)
             companies.found()
-            companies.grant(companies.folder / "parcels.csv", "phone=phone:phone", rows_per_key=1, options=LIMITS)
-            found = []
-            for _ in range(pairs):
-                ours = run_psc(companies)
-                theirs = run_spu(options.peer_python.absolute(), companies.folder, options.protocol)
-                if ours["matched"] != theirs["matched"]:
-                    raise RuntimeError(f"different answers: {ours['matched']} and {theirs['matched']}")
-                pair = {"psc": ours, "spu": theirs, "ratio": theirs["seconds"] / ours["seconds"]}
-                pair["cpu_ratio"] = theirs["cpu_seconds"] / ours["cpu_seconds"]
-                found.append(pair)
-                print(f"{rows:>9,}  psc {ours['seconds']:6.2f} s, CPU {ours['cpu_seconds']:6.2f}", end="   ")
-                print(f"spu {theirs['seconds']:6.2f} s, CPU {theirs['cpu_seconds']:6.2f}   ratio {pair['ratio']:.2f}", flush=True)
-                if options.output is not None:
-                    line = {"benchmark": "peers.ecdh", "peer": options.protocol, "rows": rows, **machine(), **pair}
-                    with options.output.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(line) + "\n")
-            wall = statistics.median(pair["ratio"] for pair in found)
-            cpu = statistics.median(pair["cpu_ratio"] for pair in found)
-            print(f"{rows:>9,}  median of {pairs}: psc is {wall:.2f} x as fast by the clock, {cpu:.2f} x by CPU", flush=True)
+            key, release = "phone=phone:phone", ["status:text:16"]
+            companies.grant(companies.folder / "parcels.csv", key, release, rows_per_key=1, options=LIMITS)
+            for protocol in options.protocol:
+                found: list[dict[str, Any]] = []
+                for _ in range(pairs):
+                    found += pair_of(companies, options.peer_python.absolute(), protocol, options.released)
+                    for pair in found[-len(options.released) :]:
+                        report(rows, protocol, pair, options.output)
+                for released in options.released:
+                    ratios = [(pair["ratio"], pair["cpu_ratio"]) for pair in found if pair["released"] == released]
+                    wall, cpu = map(statistics.median, zip(*ratios, strict=True))
+                    print(f"{rows:>9,}  {protocol}, {released} released, median of {pairs}: psc is {wall:.2f} x as fast", end="")
+                    print(f" by the clock, {cpu:.2f} x by CPU", flush=True)
+
+
+def report(rows: int, protocol: str, pair: dict[str, Any], output: Path | None) -> None:
+    """Print a pair, and append it to a file."""
+    ours, theirs = pair["psc"], pair["spu"]
+    print(f"{rows:>9,}  {pair['protocol']}, {pair['released']} released: {ours['seconds']:6.2f} s,", end=" ")
+    print(f"CPU {ours['cpu_seconds']:6.2f}   spu {protocol} {theirs['seconds']:6.2f} s,", end=" ")
+    print(f"CPU {theirs['cpu_seconds']:6.2f}   ratio {pair['ratio']:.2f}", flush=True)
+    if output is not None:
+        line = {"benchmark": "peers.spu", "peer": f"PROTOCOL_{protocol.upper()}", "rows": rows, **machine(), **pair}
+        with output.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":
