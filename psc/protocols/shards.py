@@ -66,7 +66,7 @@ __all__ = ["OVERFLOW_BITS", "SHARD_KEYS", "Shards", "message_bytes", "receiver",
 SHARD_KEYS = 1 << 20
 """Keys of the larger set in one shard, at most (before padding).
 
-A shard of that many keys needs about 150 MB at a party of vole-psi, and 0.7 % of dummies. Half as many would save half of it and
+A shard of that many keys takes about 250 MB at a party of vole-psi, and 0.7 % of dummies. Half as many would save half of it and
 cost 1.0 % of dummies; and 2^20 keys against 2^20, where speed is compared, still are one run."""
 
 OVERFLOW_BITS = 40
