@@ -52,7 +52,7 @@ GROUPS_MAX = 1024
 
 OperationName = Literal["match", "count", "aggregate"]
 OutputTo = Literal["receiver", "responder", "both"]
-Membership = Literal["hidden", "owner"]
+Membership = Literal["hidden", "owner", "matcher"]
 Model = Literal["semi-honest", "malicious"]
 NoiseMechanism = Literal["laplace", "gaussian"]
 StatisticKind = Literal["count", "sum", "squares", "bin"]

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from benchmarks.macro.runs import compile_package
 from benchmarks.micro.crypto import machine
 from psc.testing.companies import Companies
 from psc.testing.nodes import free_port
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument("--peer-python", type=Path, default=Path(".venv-peers/bin/python"))
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
+    compile_package()  # spu's were by pip
     for rows, pairs in zip(options.rows, options.pairs, strict=True):
         with tempfile.TemporaryDirectory() as name, Companies(Path(name)) as companies:
             write_tables(companies.folder, rows)

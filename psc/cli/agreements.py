@@ -50,8 +50,9 @@ _OUTPUT_TO = say(
 _VALUES = say("Values that an aggregate may use, with commas [none]", "汇总可使用的数值列，用逗号分隔 [无]")
 _GROUPS = say("Columns that an aggregate may group by, with commas [none]", "汇总可使用的分组列，用逗号分隔 [无]")
 _MEMBERSHIP = say(
-    "Who may know which customers both have: hidden (nobody), or owner (this side, which sums in the clear) beside it [hidden]",
-    "谁可得知共同客户：hidden（双方均不知），或另加 owner（本方得知并以明文求和）[hidden]",
+    "Who may know which customers both have: hidden (nobody); beside it owner (this side, which sums in the clear), "
+    "matcher (the partner; not with noise) [hidden]",
+    "谁可得知共同客户：hidden（双方均不知）；可另加 owner（本方得知并以明文求和）、matcher（对方得知；不可与噪声并用）[hidden]",
 )
 _ENGINE = say(
     "Encryptions under which values may be summed where membership is hidden, with commas [rlwe-8192-168/1]",
@@ -404,7 +405,7 @@ def _outputs(texts: Sequence[str]) -> tuple[OutputTo, ...]:
 
 
 def _memberships(texts: Sequence[str]) -> tuple[Membership, ...]:
-    """Return who may know the shared customers; where the owner may, hiding them is allowed all the same."""
+    """Return who may know the shared customers; where a side may, hiding them is allowed all the same."""
     from psc.types import Membership
 
     known: tuple[Membership, ...] = get_args(Membership)

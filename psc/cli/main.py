@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from types import ModuleType
+
 import typer
 
 from psc.cli import agreements, datasets, demo, doctor, running, runs, serving, setup
@@ -35,8 +40,22 @@ for _module in (setup, datasets, agreements, serving, running, runs, doctor, dem
     _module.register(app)
 
 
+class _WithoutPandas(MetaPathFinder):
+    """Says that there is no pandas: pyarrow imports it with the first Python value that it converts, if there is one.
+
+    Only the demonstration handles frames; everyone else would wait half a second for it.
+    """
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        del path, target
+        if name == "pandas":
+            raise ModuleNotFoundError("not in this process", name=name)
+
+
 def main() -> None:
     """Run the command line and exit."""
+    if "demo" not in sys.argv:
+        sys.meta_path.insert(0, _WithoutPandas())
     app()
 
 

@@ -88,10 +88,11 @@ class MatchModel(StrEnum):
 
 
 class WhoMatches(StrEnum):
-    """What an aggregate shows of who is in both sets: nothing to anyone, or which of its customers to the values' owner."""
+    """What an aggregate shows of who is in both sets: nothing to anyone, or which of its customers to one side."""
 
     hidden = "hidden"
     owner = "owner"
+    matcher = "matcher"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from psc.operations.results import Result, RunStats
     from psc.types import KeyKind
 
-__all__ = ["kinds_of_columns", "learned", "plan_shown", "refused_own_side", "result_shown"]
+__all__ = ["PREVIEW_ROWS", "kinds_of_columns", "learned", "plan_shown", "refused_own_side", "result_shown"]
 
-_PREVIEW_ROWS = 10
+PREVIEW_ROWS = 10
+"""Rows of a match that are shown when it ended."""
 
 
 def plan_shown(plan: Plan, own_name: str) -> list[RenderableType]:
@@ -89,10 +90,10 @@ def result_shown(
         own_name: this node's name.
         output: the file written, if any.
         columns: the columns of a preview.
-        table: the masked rows of a match, for the preview; None shows none.
+        table: the first masked rows of a match, at least ``PREVIEW_ROWS`` when there are as many; None shows none.
     """
     from psc.operations.requests import Aggregate
-    from psc.operations.results import AggregateResult
+    from psc.operations.results import AggregateResult, MatchResult
 
     stats = result.stats
     rows = [*_answer_rows(result, plan), *_cost_rows(stats), (label("run"), result.run_id)]
@@ -101,7 +102,8 @@ def result_shown(
     rows.append((label("receipt"), f"psc runs show {result.run_id} --verify"))
     shown: list[RenderableType] = [facts(rows, title=f"{plan.request.OPERATION} {plan.partner}/{plan.dataset}")]
     if table is not None and table.num_rows:
-        shown += ["", _first_rows(table, columns)]
+        total = result.table.num_rows if isinstance(result, MatchResult) else table.num_rows
+        shown += ["", _first_rows(table, columns, total)]
         if output is None:
             shown.append(wraps(label("output-hint")))
     if isinstance(result, AggregateResult) and isinstance(plan.request, Aggregate) and result.table is not None:
@@ -178,7 +180,7 @@ def _cost_rows(stats: RunStats) -> list[tuple[str, RenderableType]]:
     return [(label("moved"), moved), (label("time"), cost)]
 
 
-def _first_rows(table: pa.Table, columns: Sequence[str]) -> RenderableType:
-    head = table.select(list(columns)).slice(0, _PREVIEW_ROWS)
-    title = label("first-of", shown=number_text(head.num_rows), rows=number_text(table.num_rows))
+def _first_rows(table: pa.Table, columns: Sequence[str], total: int) -> RenderableType:
+    head = table.select(list(columns)).slice(0, PREVIEW_ROWS)
+    title = label("first-of", shown=number_text(head.num_rows), rows=number_text(total))
     return preview({name: head.column(name).to_pylist() for name in head.column_names}, title=title)

@@ -24,7 +24,7 @@ from psc.cli.options import (
     parse_target,
     parse_want,
 )
-from psc.cli.plans import kinds_of_columns, plan_shown, refused_own_side, result_shown
+from psc.cli.plans import PREVIEW_ROWS, kinds_of_columns, plan_shown, refused_own_side, result_shown
 from psc.cli.progress import busy, watched
 from psc.cli.setup import check_new_file
 from psc.cli.show import label
@@ -102,8 +102,9 @@ _GROUP_BY = say(
     "对方的分组或本方的列；own: 与 theirs: 指明哪一方",
 )
 _MEMBERSHIP = say(
-    "hidden, or owner: the partner may learn which of its customers match, and adds up in the clear",
-    "hidden 隐藏；owner 对方可得知其哪些客户匹配，并以明文相加",
+    "hidden; owner: the partner may learn which of its customers match, and adds up in the clear; matcher: we may learn which of "
+    "ours match, and add up encrypted",
+    "hidden 隐藏；owner 对方可得知其哪些客户匹配，并以明文相加；matcher 本方可得知己方哪些客户匹配，并以密文相加",
 )
 _AGGREGATE_TO = say(
     "Who learns the result: receiver (this side), responder (the partner alone), or both",
@@ -341,7 +342,8 @@ def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written)
         from psc.cli.masks import masked
 
         kinds = kinds_of_columns(plan)
-        table = masked(result.table, kinds)
+        whole = written.output is not None and not written.unmask  # else only what is shown is masked
+        table = masked(result.table if whole else result.table.slice(0, PREVIEW_ROWS), kinds)
         if written.unmask and written.output is not None:
             record_unmasking(node.home, result.run_id, written.output, result.table.num_rows)
         _write(result.table if written.unmask else table, written)
@@ -353,6 +355,9 @@ def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written)
         if result.table is not None:
             _write(result.table, written)
         document |= {"output": output}
+    if cli.as_json:  # nothing else is shown, so it is not made
+        cli.answer(document)
+        return
     cli.answer(document, *result_shown(result, plan, own_name=node.name, output=output, columns=columns, table=table))
 
 

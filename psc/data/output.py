@@ -22,7 +22,6 @@ from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 
 from psc.data.columns import shown_name
 from psc.data.masking import MASK, mask, mask_phone, mask_values
@@ -126,6 +125,8 @@ def _mapped(path: Path) -> Iterator[None]:
 
 
 def _parquet_writer(table: pa.Table) -> Callable[[BinaryIO], None]:
+    import pyarrow.parquet  # who writes CSV does not wait for it to load
+
     return lambda stream: pyarrow.parquet.write_table(table, stream, compression="zstd")
 
 

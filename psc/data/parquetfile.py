@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.parquet
 
 from psc.data.columns import choose_columns
 from psc.data.files import FileRef, opened
@@ -28,6 +27,8 @@ def read_parquet(ref: FileRef, columns: Sequence[str] | None) -> tuple[pa.Table,
     Raises:
         DataError: the file is missing, empty, no Parquet file or damaged, or has not the columns asked for.
     """
+    import pyarrow.parquet  # who reads CSV does not wait for it to load
+
     with opened(ref) as stream:
         if not stream.read(1):
             raise DataError("data.file-empty", file=ref.name)

@@ -256,12 +256,15 @@ def _fill(table: bytearray, metadata: PhoneMetadata) -> None:
         _Parser(pattern).parse() for pattern in (metadata.national_prefix_for_parsing, metadata.international_prefix) if pattern
     )
     pending = [("", valid, services, rewrites)]
-    rest = _MOBILE_DIGITS - PREFIX_DIGITS
     while pending:
         prefix, valid, services, rewrites = pending.pop()
-        if len(prefix) == PREFIX_DIGITS:
-            sure = all(_accepts_all(node, rest) for node in valid) and not any(_accepts_some(node, rest) for node in services)
-            table[int(prefix)] = sure and all(node == _NONE for node in rewrites)
+        missing = _MOBILE_DIGITS - len(prefix)
+        sure = all(_accepts_all(node, missing) for node in valid) and not any(_accepts_some(node, missing) for node in services)
+        if prefix and sure and all(node == _NONE for node in rewrites):  # whatever follows
+            below = 10 ** (PREFIX_DIGITS - len(prefix))
+            table[int(prefix) * below : (int(prefix) + 1) * below] = b"\1" * below
+            continue
+        if len(prefix) == PREFIX_DIGITS or not all(_accepts_some(node, missing) for node in valid):
             continue
         for digit in "1" if not prefix else _DIGITS:  # a mobile begins with 1
             rewritten = tuple(_after(node, digit) for node in rewrites)

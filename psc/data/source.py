@@ -125,6 +125,8 @@ def _hash_column(digest: Any, column: pa.ChunkedArray) -> None:
 def _plain_chunk(chunk: pa.Array) -> Any:
     """Return the cells as a contiguous numpy array of numbers, or as texts, with nulls filled."""
     kind = chunk.type
+    if pa.types.is_large_string(kind) and not chunk.null_count:
+        return chunk
     if pa.types.is_boolean(kind):
         return np.ascontiguousarray(pc.fill_null(chunk, False).to_numpy(zero_copy_only=False)).view(np.uint8)
     if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):

@@ -1,5 +1,7 @@
 """``aggregate`` by ``dh-sum`` and by ``owner-sum``: counts and sums over the customers that both have, by groups.
 
+What the ways have in common stands here too; ``vole-sum`` is in ``matched_aggregate``.
+
 Under ``dh-sum`` the initiator matches and the responder, who owns the values, learns nothing of who matches: sums are of
 encrypted values. Under ``owner-sum`` the responder learns which of its customers match and adds up in the clear, so that
 minimum sizes and noise are its own to enforce. Both give the same table of cells: the initiator's groups × the responder's.
@@ -52,7 +54,24 @@ if TYPE_CHECKING:
     from psc.operations.requests import Aggregate, Request
     from psc.policy.catalogue import CatalogueEntry
 
-__all__ = ["AskedColumns", "DhSumAggregate", "OwnerSumAggregate", "asked_columns"]
+__all__ = [
+    "AskedColumns",
+    "DhSumAggregate",
+    "EncryptedAggregate",
+    "OwnerSumAggregate",
+    "asked_columns",
+    "blocks_of",
+    "check_own_weights",
+    "check_weight_bounds",
+    "entries_of",
+    "even_blocks",
+    "group_names",
+    "own_weights",
+    "shape_of",
+    "terms_of",
+    "widths",
+    "without_names",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +88,12 @@ def asked_columns(request: Aggregate, entries: Sequence[CatalogueEntry]) -> Aske
     A group is the responder's when it was granted, unless ``own:`` stands before it.
 
     Raises:
-        UsageError: a weighted sum is asked where the responder may not know who matches.
+        UsageError: a weighted sum is asked where nobody may know who matches.
     """
     values = {value.name: value for entry in reversed(entries) for value in entry.values}
     groups = {group.name: group for entry in reversed(entries) for group in entry.groups}
     weighted = [output.name for output in request.outputs if output.weight is not None]
-    if weighted and request.membership != "owner":
+    if weighted and request.membership == "hidden":
         raise UsageError("operations.weights-need-owner", name=weighted[0])
     wanted = dict.fromkeys(output.column for output in request.outputs if output.column is not None)
     missing = [name for name in wanted if name not in values]
@@ -93,7 +112,7 @@ def asked_columns(request: Aggregate, entries: Sequence[CatalogueEntry]) -> Aske
     return AskedColumns(tuple(values[name] for name in wanted if name in values), tuple(theirs))
 
 
-class _Aggregate(Play["Sums | None", "Sums | None"]):
+class AggregatePlay(Play["Sums | None", "Sums | None"]):
     """What both ways have in common."""
 
     noisy = True
@@ -163,7 +182,7 @@ class _Aggregate(Play["Sums | None", "Sums | None"]):
     ) -> AggregateResult:
         table: pa.Table | None = None
         if asked is not None and asked.sums is not None:
-            named = replace(shape, aggregate=_with_names(shape.terms, _weight_columns(cast("Aggregate", request))))
+            named = replace(shape, aggregate=with_names(shape.terms, weight_columns(cast("Aggregate", request))))
             table = outputs_table(cast("Aggregate", request), own.groups, named, cast("Labels", read), asked)
         groups = () if table is None else tuple(table.column_names[: len(cast("Aggregate", request).group_by)])
         return AggregateResult(ended.run_id, table, groups, ended.receipt, ended.stats, ended.leakage)
@@ -172,37 +191,16 @@ class _Aggregate(Play["Sums | None", "Sums | None"]):
         if answered is None or answered.sums is None:
             return None
         theirs = labels_of(answered.labels, len(shape.terms.own_columns))
-        return statistics_table(shape, _labels(dataset, shape.terms), theirs, answered)
+        return statistics_table(shape, group_names(dataset, shape.terms), theirs, answered)
 
 
-class DhSumAggregate(_Aggregate):
-    """Membership hidden: the initiator matches by counting, the responder's values stay encrypted."""
-
-    spec = dh_sum.SPEC
-
-    def plan(self, request: Request, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> RunShape:
-        request = cast("Aggregate", request)
-        hiding_engine(request.engine)
-        terms = _terms(request, asked, allow, entry, own)
-        each = _dummies(allow.noise, terms)
-        sizes = np.bincount(own.groups.index, minlength=terms.own_groups)
-        blocks = tuple(padded_size(int(size) + each * terms.their_groups) for size in sizes)
-        terms = terms.model_copy(update={"blocks": blocks, "engine": engine(request.engine).id})
-        keys = entry.key_count_of(tuple(key.name for key in asked.keys))
-        theirs = self._their_size(keys, allow.noise, terms)
-        shape = _shape(asked, allow, self.spec.id, (sum(blocks), theirs), terms)
-        self._check_exact(shape)
-        return shape
+class EncryptedAggregate(AggregatePlay):
+    """What the ways have in common by which the initiator matches and adds up, and the responder's values stay encrypted."""
 
     def _their_size(self, keys: int, noise: Noise | None, terms: AggregateTerms) -> int:
         keys += _dummies(noise, terms) * terms.own_groups * terms.their_groups
         # Of the responder's groups only the number is known before it accepts: this is the most that their padding can make.
         return padded_size(keys) if not terms.groups else keys + keys // 16 + SMALLEST_SIZE * terms.their_groups
-
-    def _check_exact(self, shape: RunShape) -> None:
-        params = _dh_sum_params(shape, b"")
-        dh_sum.check_widths(params.widths, params.output)
-        masked_sums.sections(params.layout)
 
     def accepts(self, shape: RunShape, planned_size: int) -> bool:
         blocks, most = shape.responder_blocks, shape.terms.their_groups
@@ -215,21 +213,52 @@ class DhSumAggregate(_Aggregate):
             raise ParameterMismatchError(
                 "operations.versions-differ", what="engine", ours=ours, theirs=terms.engine, software="-"
             )
-        return (
-            terms.membership == "hidden"
-            and len(terms.blocks) == terms.own_groups
-            and sum(terms.blocks) == hello.initiator_size
-            and all(padded_size(block) == block for block in terms.blocks)
-            and not terms.weights
-            and not terms.own_places  # only who withholds cells needs them
-        )
+        return not terms.own_places  # only who withholds cells needs them
 
     def responder_sizes(self, hello: Hello, dataset: LoadedDataset) -> tuple[int, tuple[int, ...]]:
         terms = cast("AggregateTerms", hello.aggregate)
         more = _dummies(hello.noise, terms) * terms.own_groups
-        sizes = np.bincount(dataset.group_of_key, minlength=len(_labels(dataset, terms)))
+        sizes = np.bincount(dataset.group_of_key, minlength=len(group_names(dataset, terms)))
         blocks = tuple(padded_size(int(size) + more) for size in sizes)
         return sum(blocks), blocks
+
+    def common(self, asked: Sums | None) -> int | None:
+        return None if asked is None else int(asked.counts.sum())
+
+
+class DhSumAggregate(EncryptedAggregate):
+    """Membership hidden: the initiator matches by counting, the responder's values stay encrypted."""
+
+    spec = dh_sum.SPEC
+
+    def plan(self, request: Request, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> RunShape:
+        request = cast("Aggregate", request)
+        hiding_engine(request.engine)
+        terms = terms_of(request, asked, allow, entry, own)
+        each = _dummies(allow.noise, terms)
+        sizes = np.bincount(own.groups.index, minlength=terms.own_groups)
+        blocks = tuple(padded_size(int(size) + each * terms.their_groups) for size in sizes)
+        terms = terms.model_copy(update={"blocks": blocks, "engine": engine(request.engine).id})
+        keys = entry.key_count_of(tuple(key.name for key in asked.keys))
+        theirs = self._their_size(keys, allow.noise, terms)
+        shape = shape_of(asked, allow, self.spec.id, (sum(blocks), theirs), terms)
+        self._check_exact(shape)
+        return shape
+
+    def _check_exact(self, shape: RunShape) -> None:
+        params = _dh_sum_params(shape, b"")
+        dh_sum.check_widths(params.widths, params.output)
+        masked_sums.sections(params.layout)
+
+    def _fits(self, hello: Hello, terms: AggregateTerms) -> bool:
+        return (
+            super()._fits(hello, terms)
+            and terms.membership == "hidden"
+            and len(terms.blocks) == terms.own_groups
+            and sum(terms.blocks) == hello.initiator_size
+            and all(padded_size(block) == block for block in terms.blocks)
+            and not terms.weights
+        )
 
     def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
         return dh_sum.message_bytes(_dh_sum_params(shape, b""))
@@ -242,7 +271,7 @@ class DhSumAggregate(_Aggregate):
 
     def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[Sums | None]:
         mine, theirs = own.groups, len(shape.responder_blocks)
-        blocks = _blocks(own.keyed.items, mine.index, len(mine.labels))
+        blocks = blocks_of(own.keyed.items, mine.index, len(mine.labels))
         each = _dummies(shape.noise, shape.terms)
         if each:
             blocks = [Items.concat([block, matcher_dummies(g, theirs, each)]) for g, block in enumerate(blocks)]
@@ -251,9 +280,9 @@ class DhSumAggregate(_Aggregate):
         return _unbiased(sums, shape)
 
     def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[Sums | None]:
-        index, labels, terms = dataset.group_of_key, _labels(dataset, shape.terms), shape.terms
-        blocks = _blocks(dataset.keyed.items, index, len(labels))
-        entries = _entries(dataset)
+        index, labels, terms = dataset.group_of_key, group_names(dataset, shape.terms), shape.terms
+        blocks = blocks_of(dataset.keyed.items, index, len(labels))
+        entries = entries_of(dataset)
         vectors = [entries[index == h] for h in range(len(labels))]
         cells, each, noise = terms.own_groups * len(labels), _dummies(shape.noise, terms), None
         if shape.noise is not None:
@@ -266,35 +295,24 @@ class DhSumAggregate(_Aggregate):
         sums = yield from dh_sum.sender(blocks, vectors, told, _dh_sum_params(shape, context), rng, noise)
         return None if sums is None else _unbiased(sums, shape)
 
-    def common(self, asked: Sums | None) -> int | None:
-        return None if asked is None else int(asked.counts.sum())
 
-
-class OwnerSumAggregate(_Aggregate):
+class OwnerSumAggregate(AggregatePlay):
     """Membership known to the value owner: matched towards it, summed by it in the clear, limits enforced by it."""
 
     spec = owner_sum.SPEC
 
     def plan(self, request: Request, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> RunShape:
         request = cast("Aggregate", request)
-        for name, weight in zip(_weight_columns(request), own.weights, strict=True):
-            if (most := int(np.abs(weight.units).max(initial=0))) >= owner_sum.WEIGHT_LIMIT:
-                raise _too_heavy(name, most)
-        terms = _terms(request, asked, allow, entry, own).model_copy(update={"own_places": places_of(own.groups.labels)})
+        check_own_weights(request, own)
+        terms = terms_of(request, asked, allow, entry, own).model_copy(update={"own_places": places_of(own.groups.labels)})
         keys = entry.key_count_of(tuple(key.name for key in asked.keys))
-        shape = _shape(asked, allow, self.spec.id, (padded_size(own.keyed.key_count), padded_size(keys)), terms)
+        shape = shape_of(asked, allow, self.spec.id, (padded_size(own.keyed.key_count), padded_size(keys)), terms)
         self._check_exact(shape)
-        if request.output_to != "receiver":
-            return shape
-        # A responder that does not learn the result has no use for the names of our columns.
-        neutral = [f"weight {number}" for number in range(1, len(terms.weights) + 1)]
-        return replace(shape, aggregate=_with_names(terms, neutral))
+        return without_names(shape)
 
     def _check_exact(self, shape: RunShape) -> None:
         terms = shape.terms
-        for weight in terms.weights:
-            if weight.magnitude > owner_sum.WEIGHT_LIMIT:  # a bound is a power of two that weights may reach
-                raise _too_heavy(weight.name, weight.magnitude)
+        check_weight_bounds(terms)
         super()._check_exact(shape)
         axes = [len(set(column)) for column in zip(*terms.own_places, strict=True)]
         cells = terms.own_groups * terms.their_groups
@@ -309,7 +327,7 @@ class OwnerSumAggregate(_Aggregate):
         return terms.membership == "owner" and not terms.blocks and not terms.engine and bool(terms.own_places)
 
     def responder_sizes(self, hello: Hello, dataset: LoadedDataset) -> tuple[int, tuple[int, ...]]:
-        return padded_size(dataset.keyed.key_count), (1,) * len(_labels(dataset, cast("AggregateTerms", hello.aggregate)))
+        return padded_size(dataset.keyed.key_count), (1,) * len(group_names(dataset, cast("AggregateTerms", hello.aggregate)))
 
     def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
         return owner_sum.message_bytes(_owner_sum_params(shape, b""))
@@ -321,16 +339,11 @@ class OwnerSumAggregate(_Aggregate):
         return owner_sum.LEAKAGE[shape.output_to]
 
     def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[Sums | None]:
-        weights = (
-            np.stack([weight.units for weight in own.weights], axis=1)
-            if own.weights
-            else np.zeros((own.keyed.key_count, 0), np.int64)
-        )
-        labels = label_bytes(own.groups.labels)
-        return owner_sum.receiver(own.keyed.items, own.groups.index, weights, _owner_sum_params(shape, context), rng, labels)
+        labels, params = label_bytes(own.groups.labels), _owner_sum_params(shape, context)
+        return owner_sum.receiver(own.keyed.items, own.groups.index, own_weights(own), params, rng, labels)
 
     def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[Sums | None]:
-        terms, labels, params = shape.terms, _labels(dataset, shape.terms), _owner_sum_params(shape, context)
+        terms, labels, params = shape.terms, group_names(dataset, shape.terms), _owner_sum_params(shape, context)
         drawn: NDArray[np.int64] | None = None
         if shape.noise is not None:
             # Here, before the first message: how long the samplers take depends on what they draw.
@@ -345,18 +358,20 @@ class OwnerSumAggregate(_Aggregate):
             withheld = suppress_blocks(np.maximum(counts, 0), terms.own_places, labels, terms.minimum_group)
             return owner_sum.Table(counts, sums, withheld)
 
-        entries = _entries(dataset)
+        entries = entries_of(dataset)
         return owner_sum.sender(dataset.keyed.items, dataset.group_of_key, entries, label_bytes(labels), params, rng, release)
 
     def common(self, asked: Sums | None) -> int | None:
         return None
 
 
-def _labels(dataset: LoadedDataset, terms: AggregateTerms) -> Labels:
+def group_names(dataset: LoadedDataset, terms: AggregateTerms) -> Labels:
+    """Return the labels of the responder's groups."""
     return dataset.labels or (("",) * len(terms.groups),)  # of no key there is still a group, empty
 
 
-def _entries(dataset: LoadedDataset) -> NDArray[np.int64]:
+def entries_of(dataset: LoadedDataset) -> NDArray[np.int64]:
+    """Return what each key of the responder adds to each statistic: (keys, statistics)."""
     return np.zeros((dataset.keyed.key_count, 0), np.int64) if dataset.vectors is None else dataset.vectors
 
 
@@ -404,9 +419,10 @@ def _unbiased(sums: Sums, shape: RunShape) -> Sums:
     return sums if not each else replace(sums, counts=np.maximum(estimate(sums.counts, each), 0))
 
 
-def _terms(request: Aggregate, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> AggregateTerms:
+def terms_of(request: Aggregate, asked: RunRequest, allow: Allow, entry: CatalogueEntry, own: OwnTable) -> AggregateTerms:
+    """Return what a request computes, as both parties are told it."""
     values = {value.name: value for value in asked.values}
-    weighted = _weight_columns(request)
+    weighted = weight_columns(request)
     groups = tuple(GroupColumn(name=group.name, groups=max(group.groups, 1)) for group in asked.groups)
     theirs = math.prod(group.groups for group in groups)
     check_cells(len(own.groups.labels), theirs)
@@ -430,21 +446,59 @@ def _terms(request: Aggregate, asked: RunRequest, allow: Allow, entry: Catalogue
     )
 
 
-def _weight_columns(request: Aggregate) -> list[str]:
+def weight_columns(request: Aggregate) -> list[str]:
     """Return the own columns that weight sums, in the order of the terms' weights, which may not have their names."""
     return list(dict.fromkeys(output.weight for output in request.outputs if output.weight is not None))
 
 
-def _with_names(terms: AggregateTerms, names: Sequence[str]) -> AggregateTerms:
+def with_names(terms: AggregateTerms, names: Sequence[str]) -> AggregateTerms:
+    """Return terms with other names of the weight columns."""
     weights = [weight.model_copy(update={"name": name}) for weight, name in zip(terms.weights, names, strict=True)]
     return terms.model_copy(update={"weights": tuple(weights)})
+
+
+def without_names(shape: RunShape) -> RunShape:
+    """Return the shape without the names of own weight columns, for which a responder that learns no result has no use."""
+    if shape.output_to != "receiver":
+        return shape
+    neutral = [f"weight {number}" for number in range(1, len(shape.terms.weights) + 1)]
+    return replace(shape, aggregate=with_names(shape.terms, neutral))
+
+
+def check_own_weights(request: Aggregate, own: OwnTable) -> None:
+    """Refuse weights that are too large to travel, or to be multiplied by.
+
+    Raises:
+        UsageError: one is 2^32 or more.
+    """
+    for name, weight in zip(weight_columns(request), own.weights, strict=True):
+        if (most := int(np.abs(weight.units).max(initial=0))) >= owner_sum.WEIGHT_LIMIT:
+            raise _too_heavy(name, most)
+
+
+def check_weight_bounds(terms: AggregateTerms) -> None:
+    """Refuse bounds that no weight may come near.
+
+    Raises:
+        UsageError: one is above 2^32.
+    """
+    for weight in terms.weights:
+        if weight.magnitude > owner_sum.WEIGHT_LIMIT:  # a bound is a power of two that weights may reach
+            raise _too_heavy(weight.name, weight.magnitude)
+
+
+def own_weights(own: OwnTable) -> NDArray[np.int64]:
+    """Return the weights of the own keys, (keys, weight columns)."""
+    columns = [weight.units for weight in own.weights]
+    return np.stack(columns, axis=1) if columns else np.zeros((own.keyed.key_count, 0), np.int64)
 
 
 def _too_heavy(name: str, weight: int) -> UsageError:
     return UsageError("operations.weight-too-large", name=name, weight=weight, limit=owner_sum.WEIGHT_LIMIT)
 
 
-def _shape(asked: RunRequest, allow: Allow, protocol: str, sizes: tuple[int, int], terms: AggregateTerms) -> RunShape:
+def shape_of(asked: RunRequest, allow: Allow, protocol: str, sizes: tuple[int, int], terms: AggregateTerms) -> RunShape:
+    """Return the shape of a planned run."""
     return RunShape(
         dataset=asked.dataset,
         operation=asked.operation,
@@ -459,7 +513,8 @@ def _shape(asked: RunRequest, allow: Allow, protocol: str, sizes: tuple[int, int
     )
 
 
-def _blocks(items: Items, index: NDArray[np.int32], groups: int) -> list[Items]:
+def blocks_of(items: Items, index: NDArray[np.int32], groups: int) -> list[Items]:
+    """Return the items of each group."""
     if groups == 1:
         return [items]
     order = np.argsort(index, kind="stable").astype(np.uint32)
@@ -470,7 +525,7 @@ def _blocks(items: Items, index: NDArray[np.int32], groups: int) -> list[Items]:
 
 def _dh_sum_params(shape: RunShape, context: bytes) -> dh_sum.Params:
     terms = shape.terms
-    theirs = shape.responder_blocks or _even(shape.sizes[1], terms.their_groups)  # of the plan only the number is known
+    theirs = shape.responder_blocks or even_blocks(shape.sizes[1], terms.their_groups)  # of the plan only the number is known
     return dh_sum.Params(
         context,
         terms.blocks,
@@ -482,7 +537,8 @@ def _dh_sum_params(shape: RunShape, context: bytes) -> dh_sum.Params:
     )
 
 
-def _even(size: int, groups: int) -> tuple[int, ...]:
+def even_blocks(size: int, groups: int) -> tuple[int, ...]:
+    """Return sizes of as many groups, about equal, for a formula before the true ones are known."""
     return tuple(size * (at + 1) // groups - size * at // groups for at in range(groups))
 
 

@@ -63,7 +63,7 @@ class _Match(Play[dh_psi.Intersection, dh_psi.SenderOutput]):
         self, request: Request, shape: RunShape, own: OwnTable, asked: dh_psi.Intersection, read: object, ended: Ended
     ) -> MatchResult:
         released, keyed = cast("ReleasedRows | None", read), own.keyed
-        cut_keys = 0 if released is None else len(np.unique(released.items[released.cut]))
+        cut_keys = 0 if released is None else int(np.count_nonzero(np.bincount(released.items[released.cut])))
         table, rows = join_rows(keyed.table, keyed.row_of, keyed.group_of_row, asked.matched, released, dataset=shape.dataset)
         return MatchResult(ended.run_id, table, rows, len(asked.matched), cut_keys, ended.receipt, ended.stats, ended.leakage)
 

@@ -261,7 +261,7 @@ def _compatible(request: Request, status: Status) -> list[Play[Any, Any]]:
         ParameterMismatchError: it has none; the preferred one's difference is named.
     """
     found, differences = [], []
-    engine = request.engine if isinstance(request, Aggregate) and request.membership == "hidden" else ""
+    engine = request.engine if isinstance(request, Aggregate) and request.membership != "owner" else ""
     for play in plays_of(request):
         try:
             check_compatible(status, play.spec.id, engine)
@@ -383,7 +383,7 @@ def _engine(request: Request) -> str:
     Raises:
         UsageError: there is no such engine here, or it shows who matches.
     """
-    if not isinstance(request, Aggregate) or request.membership != "hidden":
+    if not isinstance(request, Aggregate) or request.membership == "owner":
         return ""
     return hiding_engine(request.engine).id
 

@@ -94,10 +94,11 @@ class Aggregate(_Asked):
         select: one output or several: ``psc.count()``, ``psc.sum("fee")``, ``psc.mean("fee")``, ``psc.histogram("fee", [0, 9])``.
         group_by: names of group columns, of the partner's dataset or of the own table; where both have the name it is the
             partner's. ``own:NAME`` and ``theirs:NAME`` say which.
-        membership: ``hidden``: the partner does not learn which of its customers match; ``owner``: it does, when the agreement
-            allows it. Then weighted sums are possible, and minimum sizes and noise are the partner's to enforce.
+        membership: ``hidden``: nobody learns which customers match; ``owner``: the partner learns which of its customers do, when
+            the agreement allows it, and minimum sizes and noise are its to enforce; ``matcher``: we learn which of ours do, when
+            the agreement allows it. With the last two weighted sums are possible.
         minimum_group: our own minimum of customers in a group; the stricter of this and the agreement's counts.
-        engine: the encryption that adds up under ``hidden``; see ``psc.engines``.
+        engine: the encryption that adds up under ``hidden`` and ``matcher``; see ``psc.engines``.
     """
 
     OPERATION: ClassVar[OperationName] = "aggregate"

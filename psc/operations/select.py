@@ -122,7 +122,7 @@ def weighted_sum(weight: str, column: str, *, scale: int = 0) -> Output:
         column: a value column of the partner.
         scale: decimals of the weight, 0 to 9.
 
-    Only where the partner may know which of its customers match (``membership="owner"``).
+    Only where one side may know which customers match (``membership="owner"`` or ``"matcher"``).
 
     Raises:
         UsageError: the scale is out of range.

@@ -12,14 +12,16 @@ from psc.engines import available
 from psc.errors import ParameterMismatchError
 from psc.node.clock import now, timestamp
 from psc.operations.estimate import seconds_per_item
-from psc.protocols import dh_psi, dh_psi_count, dh_sum, owner_sum, vole_psi
+from psc.protocols import dh_psi, dh_psi_count, dh_sum, owner_sum, vole_psi, vole_sum
 from psc.session.hello import PROTOCOL_SERIES
 from psc.session.limits import Limits
 from psc.types import Document, PlainText
 
 __all__ = ["PROTOCOLS", "Status", "check_compatible", "own_status"]
 
-PROTOCOLS = {spec.id: spec for spec in (vole_psi.SPEC, dh_psi.SPEC, dh_psi_count.SPEC, dh_sum.SPEC, owner_sum.SPEC)}
+_SPECS = (vole_psi.SPEC, dh_psi.SPEC, dh_psi_count.SPEC, dh_sum.SPEC, owner_sum.SPEC, vole_sum.SPEC)
+
+PROTOCOLS = {spec.id: spec for spec in _SPECS}
 """The protocols that this release runs, by id."""
 
 

@@ -13,10 +13,11 @@ from psc.operations.aggregate import DhSumAggregate, OwnerSumAggregate
 from psc.operations.count import DhPsiCount
 from psc.operations.leakage import Leakage, leakage_of
 from psc.operations.match import DhPsiMatch, VolePsiMatch
+from psc.operations.matched_aggregate import VoleSumAggregate
 from psc.operations.play import Play, RunShape
 from psc.operations.requests import Aggregate, Match, Request
 from psc.session.hello import Accept, Hello, SessionId
-from psc.types import OperationName
+from psc.types import Membership, OperationName
 
 __all__ = ["PLAYS", "leakage_for", "play_of", "plays_of", "receipt_of_run"]
 
@@ -26,15 +27,20 @@ PLAYS: dict[tuple[OperationName, str], Play[Any, Any]] = {
     ("count", "dh-psi-count"): DhPsiCount(),
     ("aggregate", "dh-sum"): DhSumAggregate(),
     ("aggregate", "owner-sum"): OwnerSumAggregate(),
+    ("aggregate", "vole-sum"): VoleSumAggregate(),
 }
 """Every operation under every protocol that this release runs."""
+
+
+_AGGREGATES: dict[Membership, str] = {"hidden": "dh-sum", "owner": "owner-sum", "matcher": "vole-sum"}
+"""The protocol of an aggregate, by who may know which customers match."""
 
 
 def plays_of(request: Request) -> list[Play[Any, Any]]:
     """Return the plays by which a request can be run, the preferred one first."""
     wanted = [play for (operation, _), play in PLAYS.items() if operation == request.OPERATION]
     if isinstance(request, Aggregate):
-        return [play for play in wanted if (play.spec.id == "dh-sum") == (request.membership == "hidden")]
+        return [play for play in wanted if play.spec.id == _AGGREGATES[request.membership]]
     if isinstance(request, Match) and request.protocol != "auto":
         return [play for play in wanted if play.spec.id == request.protocol]
     return wanted

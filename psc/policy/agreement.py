@@ -116,10 +116,11 @@ class DatasetTerms(Document):
     """What is allowed on one dataset.
 
     ``values``, ``groups``, ``membership``, ``engines``, ``noise`` and ``min_group`` hold for aggregates. A value is granted with
-    its scale and range, a group column by its name. ``membership`` says what may be known of who is in both sets: ``hidden``
-    from both sides, or ``owner``, known to the owner of the values, who then sums in the clear. ``engines`` are the encryptions
-    under which values may leave their owner where membership is hidden. ``noise`` is what the owner adds in a run. ``model`` is
-    the adversary model that a match must withstand.
+    its scale and range, a group column by its name. ``membership`` says what may be known of who is in both sets: ``hidden`` from
+    both sides; ``owner``, known to the owner of the values, who then sums in the clear; ``matcher``, known to the asking side,
+    which adds up encrypted values and finds counts itself, so that this does not go with noise. ``engines`` are the encryptions
+    under which values may leave their owner, unless it sums itself. ``noise`` is what the owner adds in a run. ``model`` is the
+    adversary model that a match must withstand.
     """
 
     dataset: NodeName
@@ -137,7 +138,7 @@ class DatasetTerms(Document):
     values: Annotated[tuple[ValueColumn, ...], Field(max_length=64)] = ()
     groups: Annotated[tuple[GroupColumn, ...], Field(max_length=64)] = ()
     model: Model = "semi-honest"
-    membership: Annotated[tuple[Membership, ...], Field(min_length=1, max_length=2)] = ("hidden",)
+    membership: Annotated[tuple[Membership, ...], Field(min_length=1, max_length=3)] = ("hidden",)
     engines: Annotated[tuple[EngineId, ...], Field(min_length=1, max_length=8)] = (DEFAULT,)
     noise: Noise | None = None
 
@@ -161,6 +162,8 @@ class DatasetTerms(Document):
                 raise ValueError("an entry stands twice")
         if self.min_input > self.max_input:
             raise ValueError("min_input is above max_input")
+        if self.noise is not None and "matcher" in self.membership:
+            raise ValueError("counts cannot be noisy where the matcher may know membership")
         return self
 
 

@@ -300,7 +300,7 @@ def _membership(case: _Case) -> _Fields | None:
 
 
 def _engine(case: _Case) -> _Fields | None:
-    # An aggregate whose membership is hidden names one; nothing else sends encrypted values.
+    # An aggregate that the asking side adds up names one; nothing else sends encrypted values.
     allowed = case.terms.engines if _aggregates(case) else ()
     if not case.request.engine or case.request.engine in allowed:
         return None

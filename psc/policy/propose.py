@@ -53,9 +53,10 @@ class Offer:
         groups: names of the columns that an aggregate may group by, each registered; none unless named.
         model: the adversary model that a match must withstand; ``malicious`` allows only matches without columns whose result
             goes to the asking side alone.
-        membership: what an aggregate may make known of who is in both sets: ``hidden`` from both sides, or ``owner``: this node
-            learns it, sums in the clear and keeps the least group itself.
-        engines: ids of the encryptions under which this node's values may travel where membership is hidden; a partner chooses
+        membership: what an aggregate may make known of who is in both sets: ``hidden`` from both sides; ``owner``: this node
+            learns it, sums in the clear and keeps the least group itself; ``matcher``: the asking side learns which of its keys
+            are in both, which does not go with noise.
+        engines: ids of the encryptions under which this node's values may travel to be added up by a partner, which chooses
             among them. Each must be installed here.
         noise: what this node adds to an aggregate, as ``laplace:0.5`` or ``psc.types.Noise``; None for none.
         min_group: least number of common keys of a group of an aggregate that is told.
@@ -188,7 +189,7 @@ def _check_operations(offer: Offer) -> None:
     if "aggregate" in offer.operations:
         return
     idle = [f"--value {name}" for name in offer.values] + [f"--group {name}" for name in offer.groups]
-    idle += ["--membership owner"] if "owner" in offer.membership else []
+    idle += [f"--membership {one}" for one in offer.membership if one != "hidden"]
     idle += [f"--engine {one}" for one in offer.engines if one != DEFAULT]
     idle += ["--noise"] if offer.noise is not None and "count" not in offer.operations else []
     idle += ["--output-to responder"] if "responder" in offer.outputs else []

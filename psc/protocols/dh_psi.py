@@ -289,12 +289,12 @@ def find(items: Items, params: Params, rng: Rng) -> Script[Found]:
     tags = yield from recv_bytes(SenderTags, "tags", params.sender_size, params.tag_bytes)
     positions = (yield from compute(_positions, output, tags, params.tag_bytes))[: len(items)]
     matched = np.flatnonzero(positions >= 0).astype(np.uint32)
-    require(len(np.unique(positions[matched])) == len(matched), "two of our items match one tag")
+    require(distinct(positions[matched], params.sender_size) == len(matched), "two of our items match one tag")
     rows = None
     if params.rows is not None:
         entries = yield from recv_bytes(RowEntries, "entries", params.entries, params.entry_bytes)
         rows = yield from compute(open_entries, output, matched, entries, params, params.rows)
-        require(len(np.unique(rows.items)) == len(matched), "a matched item has no row")
+        require(distinct(rows.items, params.receiver_size) == len(matched), "a matched item has no row")
     return Found(matched, positions[matched], rows)
 
 
@@ -369,6 +369,13 @@ def _collect(padded: Items, part: tuple[int, int], params: Params, inverse: Scal
 
 def _positions(output: OprfOutputs, tags: bytes, length: int) -> NDArray[np.int64]:
     return find_tags(output.tags(length), tags, length)
+
+
+def distinct(numbers: NDArray[np.integer], bound: int) -> int:
+    """Return how many different numbers there are, all at least 0 and below ``bound``."""
+    seen = np.zeros(bound, dtype=bool)
+    seen[numbers] = True
+    return int(np.count_nonzero(seen))
 
 
 def open_entries(output: OprfOutputs, matched: NDArray[np.uint32], entries: bytes, params: Params, shape: RowShape) -> OpenedRows:

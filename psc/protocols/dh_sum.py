@@ -90,9 +90,13 @@ __all__ = [
     "Params",
     "ReleasedSums",
     "check_widths",
+    "low_bits",
     "message_bytes",
     "receiver",
+    "recv_sums",
+    "send_sums",
     "sender",
+    "signed",
 ]
 
 WIDTH_MAX = 63
@@ -236,8 +240,8 @@ def receiver(
         yield from send_counts(counts, withheld)
     if not to_us:
         return Sums(counts, None, (), withheld)
-    words = yield from _recv_sums(params)
-    sums = _signed(words - offsets, params).reshape(*params.shape, -1)
+    words = yield from recv_sums(params.cells, params.widths)
+    sums = signed(words - offsets, params.widths).reshape(*params.shape, -1)
     sums[withheld] = 0
     return Sums(counts, sums, names, withheld)
 
@@ -289,9 +293,9 @@ def sender(
         words = yield from masked_sums.owner(params.layout, values, rng)
     if noise is not None:
         words += noise.astype(np.uint64)
-    words &= _low_bits(params)
+    words &= low_bits(params.widths)
     if not to_us:
-        yield from _send_sums(words)
+        yield from send_sums(words)
         return None
     names = yield from recv_labels(params.shape[0])
     counts, withheld = yield from recv_counts(
@@ -299,8 +303,8 @@ def sender(
     )
     words[withheld.reshape(-1)] = 0
     if to_them:
-        yield from _send_sums(words)
-    return Sums(counts, _signed(words, params).reshape(*params.shape, -1), names, withheld)
+        yield from send_sums(words)
+    return Sums(counts, signed(words, params.widths).reshape(*params.shape, -1), names, withheld)
 
 
 def check_widths(widths: Sequence[int], output: OutputTo) -> None:
@@ -462,32 +466,39 @@ def _offsets(withheld: NDArray[np.bool_], params: Params, rng: Rng) -> NDArray[n
     words = words.reshape(params.cells, len(params.widths))
     if params.output == "receiver":
         return words
-    return np.where(withheld.reshape(-1, 1), words, words & ~_low_bits(params))
+    return np.where(withheld.reshape(-1, 1), words, words & ~low_bits(params.widths))
 
 
-def _low_bits(params: Params) -> NDArray[np.uint64]:
-    return np.array([(1 << width) - 1 for width in params.widths], dtype=np.uint64)
+def low_bits(widths: Sequence[int]) -> NDArray[np.uint64]:
+    """Return for each statistic the mask of its sum's bits."""
+    return np.array([(1 << width) - 1 for width in widths], dtype=np.uint64)
 
 
-def _signed(words: NDArray[np.uint64], params: Params) -> NDArray[np.int64]:
-    """The low W bits as two's complement numbers."""
-    above = np.array([64 - width for width in params.widths], dtype=np.uint64)
+def signed(words: NDArray[np.uint64], widths: Sequence[int]) -> NDArray[np.int64]:
+    """Return the low bits of (…, statistics) words as two's complement numbers of the statistics' widths."""
+    above = np.array([64 - width for width in widths], dtype=np.uint64)
     numbers: NDArray[np.int64] = (words << above).view(np.int64) >> above.astype(np.int64)
     return numbers
 
 
-def _send_sums(words: NDArray[np.uint64]) -> Script[None]:
+def send_sums(words: NDArray[np.uint64]) -> Script[None]:
+    """Send (cells, statistics) words."""
     data = word_bytes(words)
     for start, stop in chunks(len(data), CHUNK_BYTES):
         yield from send(ReleasedSums(data[start:stop]))
 
 
-def _recv_sums(params: Params) -> Script[NDArray[np.uint64]]:
+def recv_sums(cells: int, widths: Sequence[int]) -> Script[NDArray[np.uint64]]:
+    """Receive the words of all cells.
+
+    Raises:
+        RemoteProtocolError: there are more or fewer than (cells, statistics), or one has more bits than its width.
+    """
     parts = []
-    for start, stop in chunks(8 * params.cells * len(params.widths), CHUNK_BYTES):
+    for start, stop in chunks(8 * cells * len(widths), CHUNK_BYTES):
         part = (yield from recv(ReleasedSums)).sums
         require(len(part) == stop - start, "a piece of the sums has another size than agreed")
         parts.append(part)
-    words = words_of(b"".join(parts), params.cells * len(params.widths), "the sums").reshape(params.cells, -1)
-    require(bool((words <= _low_bits(params)).all()), "a sum has more bits than agreed")
+    words = words_of(b"".join(parts), cells * len(widths), "the sums").reshape(cells, -1)
+    require(bool((words <= low_bits(widths)).all()), "a sum has more bits than agreed")
     return words

@@ -100,6 +100,7 @@ class Layout:
         columns: values a position, at least 1.
         engine: the homomorphic encryption.
         max_weight: bound of the weights' absolute values; 1 where positions are added up as they are.
+        layers: how many times a position is added up, at least 1.
     """
 
     context: bytes
@@ -108,6 +109,7 @@ class Layout:
     columns: int
     engine: SumEngine
     max_weight: int = 1
+    layers: int = 1
 
 
 def sections(layout: Layout) -> tuple[Section, ...]:
@@ -127,7 +129,8 @@ def sections(layout: Layout) -> tuple[Section, ...]:
             least, found = size * len(own), tuple((run, part) for run in runs for part in own)
     ends = [0, *np.cumsum(layout.blocks, dtype=np.int64).tolist()]
     parts = tuple(Section(part, run, (ends[run[0]], ends[run[1]])) for run, part in found)
-    engine.check(max(section.count for section in parts), 1)
+    rounded = max(-(-section.count // engine.block) * engine.block for section in parts)
+    engine.check(rounded * layout.layers, layout.max_weight)
     return parts
 
 
@@ -176,7 +179,7 @@ def matcher(layout: Layout, layers: Sequence[Layer], offsets: NDArray[np.uint64]
 
     Args:
         layout: as agreed.
-        layers: what is added up, and into which cells.
+        layers: what is added up, and into which cells; ``layout.layers`` of them.
         offsets: (cells, columns) added to the sums modulo 2^64.
         rng: source of what re-randomises and floods.
 

@@ -90,6 +90,7 @@ from psc.protocols.dh_psi import (
     SenderOutput,
     SenderRows,
     SenderTags,
+    distinct,
     open_entries,
     recv_bytes,
     recv_positions,
@@ -266,13 +267,13 @@ def find(items: Items, params: Params, rng: Rng) -> Script[Found]:
     tags = yield from recv_bytes(SenderTags, "tags", params.sender_size, params.tag_bytes)
     positions = (yield from compute(outputs.find, tags))[: len(items)]
     matched = np.flatnonzero(positions >= 0).astype(np.uint32)
-    require(len(np.unique(positions[matched])) == len(matched), "two of our items match one tag")
+    require(distinct(positions[matched], params.sender_size) == len(matched), "two of our items match one tag")
     rows = None
     if params.rows is not None:
         entries = yield from recv_bytes(RowEntries, "entries", params.entries, params.entry_bytes)
         output = yield from compute(outputs.outputs)
         rows = yield from compute(open_entries, output, matched, entries, params, params.rows)
-        require(len(np.unique(rows.items)) == len(matched), "a matched item has no row")
+        require(distinct(rows.items, params.receiver_size) == len(matched), "a matched item has no row")
     return Found(matched, positions[matched], rows)
 
 

@@ -196,7 +196,7 @@ class Partner:
             PscError: whatever ended the run; nothing was released then.
 
         Leakage:
-            What ``plan`` states: the table, and by ``membership`` who matches to nobody or to the partner.
+            What ``plan`` states: the table, and by ``membership`` who matches to nobody, to the partner or to us.
         """
         request = Aggregate(
             source,

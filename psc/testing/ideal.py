@@ -153,7 +153,7 @@ class _ClearMatcher:
     def __init__(self, engine: ClearSums, columns: int, cells: int) -> None:
         self._engine, self._columns = engine, columns
         self._sums = np.zeros((cells, columns), dtype=np.uint64)
-        self._next, self._finished = 0, False
+        self._last, self._next, self._finished = -1, 0, False
 
     def absorb(
         self,
@@ -164,10 +164,11 @@ class _ClearMatcher:
     ) -> None:
         size = self._engine.block
         most = len(ciphertexts) * size
-        fits = first_block == self._next and most - size < len(cells) <= most and cells.max() < len(self._sums)
+        again = first_block == self._last and first_block + len(ciphertexts) == self._next  # another layer
+        fits = (first_block == self._next or again) and most - size < len(cells) <= most and cells.max() < len(self._sums)
         if not fits or any(len(row) != self._columns for row in ciphertexts):
             raise LocalProtocolError("session.input-does-not-fit", what="blocks of a section")
-        self._next += len(ciphertexts)
+        self._last, self._next = first_block, first_block + len(ciphertexts)
         end = bytes(self._engine.ciphertext_padding)
         if any(one[8 * size :] != end for row in ciphertexts for one in row):
             raise MalformedMessageError("session.message-malformed", what="a ciphertext")

@@ -126,6 +126,11 @@ LABELS: dict[str, tuple[str, str]] = {
         "because {partner} may know who matches: it adds up in the clear, and keeps minimum sizes and noise itself",
         "因为 {partner} 可以得知匹配成员：由其以明文相加，并自行执行最小规模与噪声",
     ),
+    "why-matcher": (
+        "because this side may know who matches: it matches by the fastest protocol and adds up {partner}'s values encrypted "
+        "({engine})",
+        "因为本方可以得知匹配成员：以最快的密码协议匹配，并将 {partner} 的数值以密文相加（{engine}）",
+    ),
     "owner-allowed": (
         "the agreement also allows --membership owner, the simplest choice: {partner} learns who matches, adds up in the clear, "
         "and enforces minimum sizes and noise itself",

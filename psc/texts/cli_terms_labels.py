@@ -30,7 +30,11 @@ TERMS_LABELS: dict[str, tuple[str, str]] = {
         "known to the owner of the data, which then sums in the clear",
         "由数据方得知，并由其以明文求和",
     ),
-    "terms-engines": ("encryption where hidden", "隐藏时的加密"),
+    "terms-membership-matcher": (
+        "known to the asking side, which adds up encrypted values",
+        "由请求方得知，并由其以密文求和",
+    ),
+    "terms-engines": ("encryption of values", "数值的加密"),
     "terms-noise": ("noise of a run", "每次运行的噪声"),
     "terms-noise-none": ("none", "无"),
     "terms-noise-laplace": ("discrete Laplace, epsilon {budget}", "离散拉普拉斯，ε = {budget}"),

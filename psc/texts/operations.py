@@ -153,6 +153,50 @@ TEXTS: dict[str, Text] = {
         "answered that it does not hold rightfully; quotas bound how many.",
         "若 {responder} 偏离密码协议，可篡改结果、不执行最小规模和噪声，并使并非合法持有的键得到回答；配额限制其数量。",
     ),
+    "leakage.vole-sum.receiver": Text(
+        "{initiator} learns which of its own keys {responder} also has and of each of these {responder}'s group, hence how many "
+        "keys both have in each cell of the table, also in withheld ones; the results; and the names of {responder}'s groups.",
+        "{initiator} 得知自己的哪些键 {responder} 也有、这些键各自在 {responder} 处的分组，从而得知表中每个单元格（包括隐去的）"
+        "内的共同键数；以及结果和 {responder} 各组的名称。",
+    ),
+    "leakage.vole-sum.members": Text(
+        "{initiator} learns which of its own keys {responder} also has and of each of these the number of {responder}'s group, "
+        "hence how many keys both have in each cell of the table; it does not learn the sums.",
+        "{initiator} 得知自己的哪些键 {responder} 也有、这些键各自在 {responder} 处的组号，从而得知表中每个单元格内的共同键数；"
+        "不会得知总和。",
+    ),
+    "leakage.vole-sum.cheating": Text(
+        "If {initiator} departs from the protocol it can learn which of about {table_size} keys {responder} also has, and the "
+        "sum over any keys of {responder} that it chooses, with any weights, one for each result that it asks for: a single "
+        "customer's value, too. Minimum sizes do not bind it then. Quotas bound how often.",
+        "若 {initiator} 偏离密码协议，可得知约 {table_size} 个键中 {responder} 也有哪些，并就其所要求的每个结果得到 {responder} "
+        "任选键、任选权重的总和，包括单个客户的数值；此时最小规模的限制对其无效。配额限制其次数。",
+    ),
+    "leakage.vole-sum.sender": Text(
+        "{responder} learns nothing about {initiator}'s keys, groups and weights but their number, nor about the results.",
+        "{responder} 除数量外对 {initiator} 的键、分组和权重一无所知，也不会得知结果。",
+    ),
+    "leakage.vole-sum.responder": Text(
+        "{responder} learns the results and how many keys both have in each cell that is not withheld, as {initiator} reports "
+        "them, and the names of {initiator}'s groups; not which keys both have.",
+        "{responder} 得知结果、{initiator} 报告的每个未隐去单元格内的共同键数以及 {initiator} 各组的名称；不知道共有的是哪些键。",
+    ),
+    "leakage.vole-sum.falsify": Text(
+        "If {responder} departs from the protocol it can falsify the results, and learns nothing by it.",
+        "若 {responder} 偏离密码协议，可篡改结果，但不会因此得知任何信息。",
+    ),
+    "leakage.vole-sum.planting": Text(
+        "If {responder} departs from the protocol it can falsify the results, and by choosing its values it can read from each "
+        "sum which of some of its keys {initiator} has, as many keys as the sum has bits.",
+        "若 {responder} 偏离密码协议，可篡改结果；通过选取数值，还可从每个总和中读出自己的部分键 {initiator} 是否也有，"
+        "键数不超过该总和的位数。",
+    ),
+    "leakage.vole-sum.sizes": Text(
+        "Each learns the other's number of groups and of distinct keys, rounded up to a public series: {initiator} "
+        "{initiator_size}, {responder} {responder_size}; {initiator} learns the size of each of {responder}'s groups.",
+        "双方得知对方的组数及不同键的个数（向上取整到公开序列）：{initiator} {initiator_size}，{responder} {responder_size}；"
+        "{initiator} 还得知 {responder} 每一组的规模。",
+    ),
     "operations.plan-head": Text(
         "Plan: {operation} with {partner}/{dataset}, purpose {purpose}",
         "计划：与 {partner}/{dataset} 进行 {operation}，用途 {purpose}",
@@ -199,6 +243,18 @@ TEXTS: dict[str, Text] = {
         "of fewer than {minimum} customers are withheld by the partner; noise: {noise}.",
         "计算 {outputs}；分组：{groups}（最多 {cells} 个单元格）；对方得知其哪些客户匹配；"
         "客户少于 {minimum} 个的组由对方隐去；噪声：{noise}。",
+    ),
+    "operations.plan-aggregate-matcher": Text(
+        "Computes {outputs}; groups: {groups} (at most {cells} cells); this side learns which of its customers match; groups of "
+        "fewer than {minimum} customers are withheld by this node; noise: {noise}.",
+        "计算 {outputs}；分组：{groups}（最多 {cells} 个单元格）；本方得知己方哪些客户匹配；"
+        "客户少于 {minimum} 个的组由本节点隐去；噪声：{noise}。",
+    ),
+    "operations.matched-counts-exact": Text(
+        "With membership known to the asking side counts cannot be noisy, and {noise} is agreed.",
+        "请求方得知成员关系时计数无法加噪声，而约定了 {noise}。",
+        "Ask with membership hidden or owner; or agree without noise that the matcher may know membership.",
+        "请使用 hidden 或 owner；或在不含噪声的授权协议中约定请求方可得知成员关系。",
     ),
     "operations.plan-rejected": Text("Rows left out: {counts}", "未纳入的行：{counts}"),
     "operations.plan-used": Text(
@@ -340,10 +396,11 @@ TEXTS: dict[str, Text] = {
         "同一列的各个加权和请使用相同的小数位数。",
     ),
     "operations.weights-need-owner": Text(
-        "{name} multiplies own values with the partner's, which it can only do knowing which customers match.",
-        "{name} 将本方数值与对方数值相乘，对方须知道哪些客户匹配才能计算。",
-        "Ask with membership='owner' (--membership owner), if the agreement allows it; the partner then learns who matches.",
-        "若授权协议允许，请用 membership='owner'（--membership owner）；对方将得知哪些客户匹配。",
+        "{name} multiplies own values with the partner's, which only a side can do that knows which customers match.",
+        "{name} 将本方数值与对方数值相乘，须有一方知道哪些客户匹配才能计算。",
+        "Ask with --membership owner, where the partner learns who matches, or --membership matcher, where this side does, if "
+        "the agreement allows it.",
+        "若授权协议允许，请用 --membership owner（对方得知哪些客户匹配）或 --membership matcher（本方得知）。",
     ),
     "operations.sum-overflows": Text(
         "The sum {statistic} could need {bits} bits over {size} customers; {limit} are there.",

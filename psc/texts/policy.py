@@ -228,11 +228,13 @@ _RULES: dict[str, Text] = {
         "请按已约定的列分组，每列一次。其他分组列由数据所有方以 psc agreement propose --group 授予。",
     ),
     "policy.denied-membership-not-allowed": Text(
-        "It is not agreed that membership is {membership:=hidden hidden from both sides|owner known to the value owner}; "
-        "agreed: {allowed:|nothing}.",
-        "未约定{membership:=hidden 对双方隐藏成员关系|owner 由数值所有方得知成员关系}；已约定：{allowed:|无}。",
-        "Ask in an agreed way: hidden, or owner. The owner of the data grants another with psc agreement propose --membership.",
-        "请使用已约定的方式（hidden 或 owner）。其他方式由数据所有方以 psc agreement propose --membership 授予。",
+        "It is not agreed that membership is {membership:=hidden hidden from both sides|owner known to the value owner|"
+        "matcher known to the asking side}; agreed: {allowed:|nothing}.",
+        "未约定{membership:=hidden 对双方隐藏成员关系|owner 由数值所有方得知成员关系|matcher 由请求方得知成员关系}；"
+        "已约定：{allowed:|无}。",
+        "Ask in an agreed way: hidden, owner or matcher. The owner of the data grants another with psc agreement propose "
+        "--membership.",
+        "请使用已约定的方式（hidden、owner 或 matcher）。其他方式由数据所有方以 psc agreement propose --membership 授予。",
     ),
     "policy.denied-engine-not-allowed": Text(
         "The encryption {engine} is not agreed for the values; agreed: {allowed:|none}.",

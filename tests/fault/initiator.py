@@ -46,7 +46,7 @@ def main(home: str, orders: str, out: str, victim: str, operation: str, *point: 
             elif operation == "vole-malicious":
                 courier.match(Path(orders), model="malicious", **ask | {"output_to": "receiver"}).write(out)
             else:
-                membership = "owner" if operation == "aggregate-owner" else "hidden"
+                membership = {"aggregate-owner": "owner", "aggregate-matcher": "matcher"}.get(operation, "hidden")
                 select, groups = [psc.sum("fee"), psc.count("fee")], ["own:tier", "theirs:city"]
                 courier.aggregate(Path(orders), select=select, group_by=groups, membership=membership, **ask).write(out)
     except PscError as error:

@@ -22,6 +22,7 @@ __all__ = [
     "BAD_ELEMENTS",
     "HARMS",
     "SENT",
+    "SENT_MATCHER",
     "SENT_VOLE",
     "GoneAwayError",
     "Harm",
@@ -70,6 +71,18 @@ SENT_VOLE: dict[tuple[str, str], tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """The same of a match by ``vole-psi``: with released rows and output to both, and against a malicious partner."""
+
+SENT_MATCHER: dict[tuple[str, str], tuple[str, ...]] = {
+    ("aggregate-matcher", "initiator"): (
+        "confirmation", "vole_extension", "table_seed", "masked_table", "masked_sums", "group_labels", "cell_counts",
+        "receipt_signature",
+    ),
+    ("aggregate-matcher", "responder"): (
+        "confirmation", "group_labels", "vole_choices", "vole_trees", "sender_tags", "sum_keys", "encrypted_values",
+        "released_sums", "receipt_signature",
+    ),
+}  # fmt: skip
+"""The same of an aggregate by ``vole-sum``, with output to both."""
 
 BAD_ELEMENTS = {
     "identity": bytes(32),

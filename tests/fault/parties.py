@@ -188,7 +188,8 @@ class Parties:
             return self.count()
         if operation == "aggregate":
             return self.aggregate()
-        return self.aggregate(membership="owner", select=[psc.sum("fee"), psc.weighted_sum("items", "fee")])
+        membership = "matcher" if operation == "aggregate-matcher" else "owner"
+        return self.aggregate(membership=membership, select=[psc.sum("fee"), psc.weighted_sum("items", "fee")])
 
     def run(
         self,
@@ -409,7 +410,7 @@ def publish(courier: psc.Node, source: Path, rows_per_key: int, *, group: str = 
         release=("status", "fee"),
         values=("fee",),
         groups=(group,),
-        membership=("hidden", "owner"),
+        membership=("hidden", "owner", "matcher"),
         outputs=("receiver", "responder", "both"),
         min_input=0,
         min_result=0,

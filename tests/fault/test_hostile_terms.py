@@ -116,6 +116,16 @@ MALFORMED: dict[str, Edit] = {
     "noise without a budget": whole(noise={"mechanism": "laplace", "budget_thousandths": 0}),
 }
 
+MATCHER_MALFORMED: dict[str, Edit] = {
+    "membership of another protocol": terms(membership="hidden"),
+    "membership of the owner": terms(membership="owner"),
+    "blocks where nothing travels in blocks": terms(blocks=[64]),
+    "places that nobody needs": terms(own_places=[[0], [1]]),
+    "a model that sums do not withstand": whole(model="malicious"),
+    "a weight that is not there": terms(statistics=[SUM, SUM | {"weight": 1}]),
+    "noise, though counts are exact": whole(noise={"mechanism": "laplace", "budget_thousandths": 1000}),
+}
+
 OWNER_MALFORMED: dict[str, Edit] = {
     "membership of another protocol": terms(membership="hidden"),
     "a model that sums do not withstand": whole(model="malicious"),
@@ -164,6 +174,16 @@ OWNER_MISMATCHED: dict[str, Edit] = {
     "a lower minimum": terms(minimum_group=0),
 }
 
+MATCHER_MISMATCHED: dict[str, Edit] = {
+    "another protocol": whole(protocol="dh-sum"),  # that one has another suite
+    "an engine that is not there": terms(engine="rlwe-8192-168/2"),
+    "huge weights": terms(weights=[ITEMS | {"low": -(1 << 61), "high": 1 << 61}]),
+    "weights just too large": terms(weights=[ITEMS | {"low": -(1 << 33), "high": 1 << 33}]),
+    "more cells than may be, with the layers of weights": terms(own_groups=512),
+    "more groups than registered": terms(groups=[{"groups": 3, "name": "zone"}]),
+    "a lower minimum": terms(minimum_group=0),
+}
+
 DENIED: dict[str, tuple[Edit, Rule]] = {
     "a wider range": (terms(values=[FEE | {"high": 6000}]), Rule.VALUE_NOT_GRANTED),
     "a narrower range": (terms(values=[FEE | {"high": 1}]), Rule.VALUE_NOT_GRANTED),
@@ -200,7 +220,8 @@ def tried(pair: Parties, operation: str, edits: dict[str, Any]) -> Iterator[tupl
 
 
 def test_terms_that_no_hello_of_ours_has_are_malformed(pair: Parties) -> None:
-    for operation, edits in (("aggregate", MALFORMED), ("aggregate-owner", OWNER_MALFORMED)):
+    kinds = (("aggregate", MALFORMED), ("aggregate-owner", OWNER_MALFORMED), ("aggregate-matcher", MATCHER_MALFORMED))
+    for operation, edits in kinds:
         before = len(pair.log)
         for name, error in tried(pair, operation, edits):
             assert isinstance(error, PeerAbortedError), (name, error)
@@ -217,7 +238,8 @@ def test_an_aggregate_belongs_to_no_match_or_count(pair: Parties) -> None:
 
 
 def test_terms_other_than_agreed_or_registered_are_a_mismatch(pair: Parties) -> None:
-    for operation, edits in (("aggregate", MISMATCHED), ("aggregate-owner", OWNER_MISMATCHED)):
+    kinds = (("aggregate", MISMATCHED), ("aggregate-owner", OWNER_MISMATCHED), ("aggregate-matcher", MATCHER_MISMATCHED))
+    for operation, edits in kinds:
         for name, error in tried(pair, operation, edits):
             assert isinstance(error, PeerAbortedError), (name, error)
             assert error.abort_code is AbortCode.PARAMETER_MISMATCH, (name, error)
@@ -315,6 +337,13 @@ ACCEPTS: dict[str, dict[str, dict[str, Any]]] = {
         "no groups": {"responder_blocks": ()},
         "more groups than the catalogue said": {"responder_blocks": (1, 1, 1)},
         "groups with sizes": {"responder_blocks": (32, 32)},
+    },
+    "aggregate-matcher": {
+        "blocks that do not add up": {"responder_blocks": (64, 80)},
+        "more blocks than the catalogue said": {"responder_blocks": (64, 64, 64), "responder_size": 192},
+        "blocks that are not padded": {"responder_blocks": (63, 65)},
+        "no blocks": {"responder_blocks": ()},
+        "larger than their padding can make": {"responder_blocks": (64, 8192), "responder_size": 8256},
     },
     "match": {"another size": {"responder_size": 128}, "blocks": {"responder_blocks": (64,)}},
     "count": {"blocks": {"responder_blocks": (32, 32)}},

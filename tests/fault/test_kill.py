@@ -50,6 +50,7 @@ POINTS = {
     "ciphertexts": ("aggregate", "received", "encrypted_values", "1"),
     "sums": ("aggregate", "received", "released_sums", "0"),
     "table": ("aggregate-owner", "received", "released_table", "0"),
+    "matched": ("aggregate-matcher", "sent", "masked_sums", "0"),
 }
 """The operation, and the frame at which the trigger is pulled, as the merchant's process sees it before it sends, or once it
 received it."""

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import psc
-from psc.errors import BudgetExhaustedError, PolicyDeniedError, PscError, Rule, UsageError
+from psc.errors import AgreementError, BudgetExhaustedError, PolicyDeniedError, PscError, Rule, UsageError
 from psc.node.runs import result_of
 from psc.operations.select import Output
 from psc.testing.nodes import PURPOSE, NodePair, node_pair
@@ -25,6 +25,7 @@ WIDE = (1 << 40) - 1
 CITIES = ("上海", "北京", "广州", "深圳", "成都")
 ZONES = ("east", "west", "north")
 TIERS = ("gold", "silver", "basic")
+PROTOCOLS = {"hidden": "dh-sum", "owner": "owner-sum", "matcher": "vole-sum"}
 
 
 @dataclass
@@ -50,8 +51,9 @@ def tables(rng: np.random.Generator, own: int, theirs: int) -> Tables:
     fee[rng.random(theirs) < 0.1] = None
     ends = rng.random(theirs) < 0.1
     fee[ends] = rng.choice([LOW, HIGH], int(ends.sum()))
+    shares = [Decimal(7 * i % 401 - 200).scaleb(-2) for i in range(own)]
     return Tables(
-        pd.DataFrame({"phone": mine, "tier": [tier[p] for p in mine], "rate": rng.integers(-9, 10, own)}),
+        pd.DataFrame({"phone": mine, "tier": [tier[p] for p in mine], "rate": rng.integers(-9, 10, own), "share": shares}),
         pd.DataFrame(
             {
                 "phone": other,
@@ -98,7 +100,7 @@ def publish(pair: NodePair, theirs: pd.DataFrame, name: str = "parcels", **offer
         "operations": ("match", "count", "aggregate"),
         "values": ("fee", "weight", "wide"),
         "groups": ("city", "zone"),
-        "membership": ("hidden", "owner"),
+        "membership": ("hidden", "owner") if "noise" in offer else ("hidden", "owner", "matcher"),
         "outputs": ("receiver", "responder", "both"),
         "min_input": 0,
         "min_result": 0,
@@ -125,7 +127,8 @@ def _value(output: Output, part: pd.DataFrame, own: pd.DataFrame) -> Any:
         return part["phone"].nunique() if output.per == "customer" else len(part)
     if output.function == "weighted_sum":
         joined = own.merge(part[["phone", output.column]].dropna(), on="phone")
-        return sum((int(r) * v for r, v in zip(joined[output.weight], joined[output.column])), start=0)
+        weights = [r if isinstance(r, Decimal) else int(r) for r in joined[output.weight]]
+        return sum((r * v for r, v in zip(weights, joined[output.column])), start=0)
     values = part[["phone", output.column]].dropna()
     column = values[output.column] if output.per == "row" else values.groupby("phone")[output.column].sum()
     exact = [Decimal(v) for v in column]
@@ -181,9 +184,11 @@ def test_200_random_cases_equal_pandas(pair: NodePair) -> None:
         with pair.merchant.connect("courier") as courier:
             for _ in range(20):
                 chosen = [EVERY[i] for i in rng.choice(len(EVERY), int(rng.integers(1, 6)), replace=False)]
-                membership = str(rng.choice(["hidden", "owner"]))
-                if membership == "owner" and rng.random() < 0.5:
+                membership = str(rng.choice(["hidden", "owner", "matcher"]))
+                if membership != "hidden" and rng.random() < 0.5:
                     chosen.append(psc.weighted_sum("rate", "fee"))
+                    if rng.random() < 0.5:
+                        chosen.append(psc.weighted_sum("share", "weight", scale=2))
                 groups = GROUPINGS[int(rng.integers(len(GROUPINGS)))]
                 result = courier.aggregate(
                     case.own,
@@ -199,11 +204,11 @@ def test_200_random_cases_equal_pandas(pair: NodePair) -> None:
     assert done == 200
 
 
-@pytest.mark.parametrize("membership", ["hidden", "owner"])
+@pytest.mark.parametrize("membership", ["hidden", "owner", "matcher"])
 def test_every_function_at_once_by_groups_of_both_sides(pair: NodePair, membership: str) -> None:
     case = tables(np.random.default_rng(7), 2_000, 2_000)
     publish(pair, case.theirs)
-    chosen = [*EVERY, psc.weighted_sum("rate", "weight")] if membership == "owner" else EVERY
+    chosen = [*EVERY, psc.weighted_sum("rate", "weight")] if membership != "hidden" else EVERY
     with pair.merchant.connect("courier") as courier:
         for groups in GROUPINGS:
             result = courier.aggregate(
@@ -211,10 +216,10 @@ def test_every_function_at_once_by_groups_of_both_sides(pair: NodePair, membersh
             )
             check(result, plain(case.shared(), groups, chosen, case.own))
             assert result.receipt.receipt.aggregate is not None
-            assert result.receipt.receipt.protocol == ("dh-sum" if membership == "hidden" else "owner-sum")
+            assert result.receipt.receipt.protocol == PROTOCOLS[membership]
 
 
-@pytest.mark.parametrize("membership", ["hidden", "owner"])
+@pytest.mark.parametrize("membership", ["hidden", "owner", "matcher"])
 @pytest.mark.parametrize("output_to", ["responder", "both"])
 def test_the_responder_gets_its_table(pair: NodePair, membership: str, output_to: str) -> None:
     case = tables(np.random.default_rng(8), 500, 500)
@@ -248,7 +253,7 @@ def test_the_responder_gets_its_table(pair: NodePair, membership: str, output_to
         assert caught.value.code == "operations.result-elsewhere"
 
 
-@pytest.mark.parametrize("membership", ["hidden", "owner"])
+@pytest.mark.parametrize("membership", ["hidden", "owner", "matcher"])
 def test_small_groups_are_withheld_and_nothing_gives_them_away(pair: NodePair, membership: str) -> None:
     case = tables(np.random.default_rng(9), 900, 900)
     publish(pair, case.theirs, min_group=15)
@@ -280,7 +285,7 @@ def test_small_groups_are_withheld_and_nothing_gives_them_away(pair: NodePair, m
 def test_a_total_below_the_minimum_is_refused_without_its_size(pair: NodePair) -> None:
     case = tables(np.random.default_rng(10), 50, 50)
     publish(pair, case.theirs, min_result=40)
-    for membership in ("hidden", "owner"):
+    for membership in ("hidden", "owner", "matcher"):
         with pair.merchant.connect("courier") as courier, pytest.raises(PolicyDeniedError) as caught:
             courier.aggregate(
                 case.own, on="phone", dataset="parcels", select=psc.sum("fee"), membership=membership, purpose=PURPOSE
@@ -325,7 +330,7 @@ def test_no_overlap_and_empty_tables(pair: NodePair) -> None:
     other = case.own.assign(phone=[f"1390{n:07d}" for n in range(len(case.own))])
     with pair.merchant.connect("courier") as courier:
         for table in (other, case.own.iloc[:0]):
-            for membership in ("hidden", "owner"):
+            for membership in ("hidden", "owner", "matcher"):
                 ask = {"on": "phone", "dataset": "parcels", "membership": membership, "purpose": PURPOSE}
                 whole = courier.aggregate(table, select=[psc.count(), psc.sum("fee"), psc.mean("fee")], **ask)
                 assert whole.to_arrow().num_rows == 0 or whole.to_arrow().to_pylist()[0]["count"] == 0
@@ -354,6 +359,34 @@ def test_what_cannot_be_asked_is_refused_before_anything_moves(
     assert caught.value.code == code
 
 
+def test_noise_cannot_be_agreed_where_the_matcher_may_know_membership(pair: NodePair) -> None:
+    """It finds counts itself, and would tell dummies from customers."""
+    case = tables(np.random.default_rng(15), 20, 20)
+    with pytest.raises(AgreementError) as caught:
+        publish(pair, case.theirs, name="noisy", noise="laplace:4", membership=("hidden", "matcher"))
+    assert caught.value.code == "policy.terms-wrong"
+    assert "matcher" in str(caught.value)
+
+
+def test_what_a_matcher_that_knows_membership_is_told(pair: NodePair) -> None:
+    case = tables(np.random.default_rng(16), 200, 200)
+    publish(pair, case.theirs)
+    request = psc.Aggregate(
+        case.own, on="phone", dataset="parcels", select=psc.weighted_sum("rate", "fee"), membership="matcher", purpose=PURPOSE
+    )
+    with pair.merchant.connect("courier") as courier:
+        plan = courier.plan(request)
+        assert "merchant learns which of its own keys courier also has" in str(plan)
+        assert "weight 1" in str(plan)
+        result = plan.run()
+    receipt = result.receipt.receipt
+    assert receipt.aggregate is not None
+    assert (receipt.protocol, receipt.aggregate.blocks, receipt.aggregate.own_places) == ("vole-sum", (), ())
+    assert any("which of its own keys" in line for line in receipt.leakage.initiator)
+    assert "rate" not in receipt.model_dump_json()
+    assert receipt.self_rules
+
+
 def test_membership_must_be_allowed(pair: NodePair) -> None:
     case = tables(np.random.default_rng(13), 100, 100)
     terms = {"operations": ("aggregate",), "values": ("fee",), "groups": (), "membership": ("hidden",), "outputs": ("receiver",)}
@@ -363,6 +396,9 @@ def test_membership_must_be_allowed(pair: NodePair) -> None:
         courier.aggregate(case.own, **ask)
         with pytest.raises(PolicyDeniedError) as caught:
             courier.aggregate(case.own, membership="owner", **ask)
+        assert caught.value.rule is Rule.MEMBERSHIP_NOT_ALLOWED
+        with pytest.raises(PolicyDeniedError) as caught:
+            courier.aggregate(case.own, membership="matcher", **ask)
         assert caught.value.rule is Rule.MEMBERSHIP_NOT_ALLOWED
         with pytest.raises(PolicyDeniedError) as caught:
             courier.aggregate(case.own, output_to="responder", **ask)

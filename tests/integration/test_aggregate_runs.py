@@ -33,7 +33,7 @@ from psc.types import Noise
 from tests.integration.test_aggregate import GROUPINGS, WIDE, Tables, check, plain, publish, tables
 from tests.integration.test_match_count import wait_until_finished
 
-MEMBERSHIPS = ["hidden", "owner"]
+MEMBERSHIPS = ["hidden", "owner", "matcher"]
 SUMS = [psc.sum("fee"), psc.mean("weight")]
 
 
@@ -92,14 +92,14 @@ def test_an_aggregate_is_charged_by_its_padded_size(pair: Linked, case: Tables) 
 
 
 def test_quotas_of_runs_and_elements_end_aggregates(pair: Linked, case: Tables) -> None:
-    publish(pair, case.theirs, "twice", runs_per_day=2)
+    publish(pair, case.theirs, "twice", runs_per_day=len(MEMBERSHIPS))
     for membership in MEMBERSHIPS:
         run(pair, case, "twice", membership=membership)
     for membership in MEMBERSHIPS:
         refusal = plan_of(pair, case, "twice", membership=membership).refusal
         assert refusal is not None
         assert refusal.rule is Rule.RUNS_PER_DAY
-    assert len(charged(pair, "twice")) == 2
+    assert len(charged(pair, "twice")) == len(MEMBERSHIPS)
     # Padding by groups makes the set larger, and it is the padded size that counts.
     few = replace(case, own=case.own.iloc[:90])
     publish(pair, case.theirs, "elements", elements_per_day=padded_size(few.own["phone"].nunique()))
@@ -207,7 +207,8 @@ def test_an_agreement_revoked_during_a_run_refuses_the_next(pair: Linked, case: 
 
 @pytest.mark.parametrize("membership", MEMBERSHIPS)
 def test_the_receipt_has_the_terms_and_nothing_of_the_result(pair: Linked, case: Tables, membership: str) -> None:
-    publish(pair, case.theirs, "receipts", noise="laplace:4", min_group=3)
+    noise = None if membership == "matcher" else Noise(mechanism="laplace", budget_thousandths=4000)
+    publish(pair, case.theirs, "receipts", min_group=3, **({} if noise is None else {"noise": noise}))
     plan = plan_of(pair, case, "receipts", membership=membership, output_to="both")
     result = plan.run()
     wait_until_finished(pair.courier, result.run_id)
@@ -221,9 +222,9 @@ def test_the_receipt_has_the_terms_and_nothing_of_the_result(pair: Linked, case:
     assert [(group.name, group.groups) for group in terms.groups] == [("city", 5)]
     assert (terms.own_columns, terms.own_groups, terms.membership) == (("tier",), 3, membership)
     assert (terms.minimum_group, terms.rows_bound) == (3, 32)
-    assert signed.receipt.noise == Noise(mechanism="laplace", budget_thousandths=4000)
+    assert signed.receipt.noise == noise
     assert (signed.receipt.operation, signed.receipt.output_to) == ("aggregate", "both")
-    assert bool(signed.receipt.self_rules) == (membership == "hidden")
+    assert bool(signed.receipt.self_rules) == (membership != "owner")
     for side in signed.receipt.leakage.initiator, signed.receipt.leakage.responder:
         assert side
     for label in (*case.own["tier"].unique(), *case.theirs["city"].unique()):
@@ -234,7 +235,7 @@ def test_the_receipt_has_the_terms_and_nothing_of_the_result(pair: Linked, case:
     for forged in (
         weaker,
         signed.receipt.model_copy(update={"aggregate": None}),
-        signed.receipt.model_copy(update={"noise": None}),
+        signed.receipt.model_copy(update={"noise": Noise(mechanism="laplace", budget_thousandths=9000)}),
     ):
         with pytest.raises(AuditError):
             verify_receipt(replace(signed, receipt=forged), known)
@@ -475,7 +476,7 @@ def test_a_question_too_wide_or_too_deep_is_refused_when_it_is_planned(pair: Lin
     values = [f"{name}=wide:int64:-{WIDE}..{WIDE}" for name in names]
     pair.courier.add_dataset("limits", path, values=values, **registered)
     limits: dict[str, Any] = {"min_input": 0, "min_result": 0, "min_group": 20, "runs_per_day": 100}
-    allowed: dict[str, Any] = {"membership": ("hidden", "owner"), "outputs": ("receiver", "responder", "both")}
+    allowed: dict[str, Any] = {"membership": ("hidden", "owner", "matcher"), "outputs": ("receiver", "responder", "both")}
     pair.courier.grant("merchant", psc.Offer("limits", ("aggregate",), values=names, **limits, **allowed), purpose=PURPOSE)
     ask: dict[str, Any] = {"on": "phone", "dataset": "limits", "purpose": PURPOSE}
     for output_to in ("receiver", "responder", "both"):

@@ -63,7 +63,7 @@ def tables() -> tuple[pa.Table, pa.Table]:
 
 @pytest.fixture(scope="module", params=["receiver", "both"])
 def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sums:
-    """Run an aggregate with membership hidden, and one with membership known to the owner; gather everything."""
+    """Run an aggregate with membership hidden, one with it known to the owner, one to the matcher; gather everything."""
     folder = tmp_path_factory.mktemp(f"scan-{request.param}")
     orders, parcels = tables()
     pq.write_table(parcels, folder / "parcels.parquet")
@@ -71,14 +71,14 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     documents: list[bytes] = []
     with listening() as (server_log, said):
         with node_pair(folder) as pair:
-            results = run_both(pair.merchant, pair.courier, folder, orders, request.param, frames, documents)
+            results = run_all(pair.merchant, pair.courier, folder, orders, request.param, frames, documents)
             nodes = (pair.merchant, pair.courier)
             receipts = [receipt_of(node.home, result.run_id) or "" for node in nodes for result in results]
             homes = [node.home.path for node in nodes]
             live = {f"open {path.name} of {home.name}": path.read_bytes() for home in homes for path in files_of(home)}
             delivered = [result_of(pair.courier.home, result.run_id) for result in results]
         files = {f"{path.name} of {home.name}": path.read_bytes() for home in homes for path in files_of(home)}
-    assert [path is None for path in delivered] == [request.param == "receiver"] * 2
+    assert [path is None for path in delivered] == [request.param == "receiver"] * 3
     assert all(receipts)
     places = {
         **{f"frame {number} {way} {kind_of(frame)}": frame for number, (way, frame) in enumerate(frames)},
@@ -96,7 +96,7 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return Sums(request.param, {national(key) for key in keys}, values, weights, places)
 
 
-def run_both(
+def run_all(
     merchant: psc.Node,
     courier: psc.Node,
     folder: Path,
@@ -105,7 +105,7 @@ def run_both(
     frames: list[tuple[str, bytes]],
     documents: list[bytes],
 ) -> list[psc.AggregateResult]:
-    """Sum by groups of both sides under both memberships, and keep everything in plain text."""
+    """Sum by groups of both sides under every membership, and keep everything in plain text."""
     courier.add_dataset(
         "parcels",
         folder / "parcels.parquet",
@@ -120,7 +120,7 @@ def run_both(
         ("aggregate",),
         values=["amount", "pieces"],
         groups=["zone"],
-        membership=("hidden", "owner"),
+        membership=("hidden", "owner", "matcher"),
         outputs=("receiver", "both"),
         min_input=0,
         min_result=0,
@@ -133,6 +133,7 @@ def run_both(
         for membership, select in (
             ("hidden", [psc.sum("amount"), psc.mean("amount")]),
             ("owner", [psc.sum("amount"), psc.weighted_sum("share", "pieces")]),
+            ("matcher", [psc.sum("amount"), psc.weighted_sum("share", "pieces")]),
         ):
             result = partner.aggregate(
                 orders,

@@ -121,7 +121,8 @@ def test_a_group_is_a_column_of_one_of_two_sides(text: str, code: str) -> None:
 def test_every_function_has_a_label() -> None:
     functions = ("count", "mean", "var", "std", "histogram")
     wanted = {f"cli.out-{function}-{per}" for function in functions for per in ("row", "customer")}
-    wanted |= {"cli.out-sum-row", *(f"cli.{kind}-{name}" for kind in ("why", "terms-membership") for name in ("hidden", "owner"))}
+    who = ("hidden", "owner", "matcher")
+    wanted |= {"cli.out-sum-row", *(f"cli.{kind}-{name}" for kind in ("why", "terms-membership") for name in who)}
     wanted |= {f"cli.terms-noise-{name}" for name in ("laplace", "gaussian")} | {"cli.output-responder"}
     assert wanted <= TEXTS.keys()
 
@@ -228,7 +229,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodePair]:
     pq.write_table(table, folder / "parcels.parquet")
     with node_pair(folder) as made:
         for name, granted, membership, noise, outputs in (
-            ("parcels", ["fee", "weight"], ["hidden", "owner"], None, ["receiver", "responder", "both"]),
+            ("parcels", ["fee", "weight"], ["hidden", "owner", "matcher"], None, ["receiver", "responder", "both"]),
             ("strict", ["fee"], ["hidden"], None, ["receiver"]),
             ("noisy", ["fee"], ["hidden"], "laplace:5", ["receiver"]),
         ):
@@ -323,8 +324,17 @@ def test_the_json_has_the_rows_exactly(psc: Psc, line: str) -> None:
             assert Decimal(row["weight_sum"]) == sum(round(weight * 100) for weight in mine["weight"].dropna()) / Decimal(100)
 
 
-def test_a_weighted_sum_goes_towards_the_owner(psc: Psc, line: str, orders: pd.DataFrame) -> None:
-    select = "--select weighted_sum:rate*fee:1 --select sum:fee --membership owner"
+@pytest.mark.parametrize(
+    ("membership", "protocol", "why"),
+    [
+        ("owner", "owner-sum", "because courier may know who matches"),
+        ("matcher", "vole-sum", "because this side may know who matches"),
+    ],
+)
+def test_a_weighted_sum_needs_that_a_side_knows_who_matches(
+    psc: Psc, line: str, orders: pd.DataFrame, membership: str, protocol: str, why: str
+) -> None:
+    select = f"--select weighted_sum:rate*fee:1 --select sum:fee --membership {membership}"
     document = psc(f"aggregate {line} {select} --json").json()
     [row] = document["rows"]
     plain = _plain()
@@ -332,8 +342,8 @@ def test_a_weighted_sum_goes_towards_the_owner(psc: Psc, line: str, orders: pd.D
         int(fee) * (number % 10) for number, fee in zip(plain["number"], plain["fee"], strict=True)
     ) / Decimal(10)
     plan = psc(f"aggregate {line} {select} --dry-run")
-    assert "owner-sum" in plan.out
-    assert "because courier may know who matches" in plan.out
+    assert protocol in plan.out
+    assert why in plan.out
     assert re.search(r"own weights +rate; the partner learns that a customer's sum is at most", plan.out)
     assert psc(f"aggregate {line} --select weighted_sum:rate*fee:1 --json").error()["code"] == "operations.weights-need-owner"
 

@@ -81,6 +81,14 @@ def test_every_term_of_an_aggregate_reaches_the_document(psc: Psc) -> None:
 
 
 @pytest.mark.usefixtures("_spending")
+def test_the_matcher_may_know_membership_but_not_with_noise(psc: Psc) -> None:
+    matcher = SUMS.replace("--membership owner", "--membership matcher")
+    assert psc(f"{matcher} --json").error()["code"] == "policy.terms-wrong"
+    terms = psc(f"{matcher.replace(' --noise laplace:0.5', '')} --json").json()["agreement"]["datasets"][0]
+    assert terms["membership"] == ["hidden", "matcher"]
+
+
+@pytest.mark.usefixtures("_spending")
 def test_the_encryptions_of_values_are_a_list(psc: Psc) -> None:
     refused = psc(f"{SUMS} --engine rlwe-8192-168/1,rot13/1")
     assert refused.code == 2
@@ -113,7 +121,7 @@ def test_the_terms_of_an_aggregate_are_shown_in_words(psc: Psc, monkeypatch: pyt
         "may be aggregated spend: 0.00 to 99.50, 2 decimals",
         "may be grouped by town",
         "shared customers hidden from both sides known to the owner of the data, which then sums in the clear",
-        "encryption where hidden rlwe-8192-168/1",
+        "encryption of values rlwe-8192-168/1",
         "noise of a run discrete Laplace, epsilon 0.5, added by the owner of the data before numbers leave it",
         "least group 30",
         "result goes to the owner of the data alone",
@@ -137,7 +145,7 @@ def test_the_terms_of_an_aggregate_are_shown_in_words(psc: Psc, monkeypatch: pyt
         (SUMS.replace("--value spend", "--value fee"), "policy.value-not-registered", 4),
         (SUMS.replace("--group town", "--group city"), "policy.group-not-registered", 4),
         (SUMS.replace("aggregate,count", "count"), "policy.terms-without-aggregate", 4),
-        (SUMS.replace("owner", "matcher"), "cli.choice-unknown", 2),
+        (SUMS.replace("owner", "nobody"), "cli.choice-unknown", 2),
         (SUMS.replace("responder", "nobody"), "cli.choice-unknown", 2),
         (SUMS.replace("laplace:0.5", "laplace:x"), "node.spec-noise", 2),
         (SUMS.replace("--min-group 30", "--min-group -1"), "policy.terms-wrong", 4),

@@ -138,7 +138,8 @@ def test_a_home_open_to_others_is_refused(psc: Psc, homes: tuple[Home, Home], tm
 def test_version_names_everything_that_two_nodes_compare(psc: Psc) -> None:
     found = psc("version --json").json()
     assert found.keys() == {"version", "series", "protocols", "rules", "number_metadata", "python", "platform"}
-    assert {entry["id"] for entry in found["protocols"]} == {"dh-psi", "dh-psi-count", "dh-sum", "owner-sum"}
+    ours = {"dh-psi", "dh-psi-count", "dh-sum", "owner-sum", "vole-psi", "vole-sum"}
+    assert {entry["id"] for entry in found["protocols"]} == ours
     assert found["version"] in psc("version").out
 
 

@@ -195,6 +195,16 @@ def test_what_an_aggregate_may_use_is_offered_by_name(spending: Home) -> None:
     assert same == terms
 
 
+def test_the_matcher_may_know_membership_where_there_is_no_noise(spending: Home) -> None:
+    every = ("hidden", "owner", "matcher")
+    assert offered(spending, membership=every, noise=None).signed.agreement.datasets[0].membership == every
+    error = code_of(AgreementError, lambda: offered(spending, membership=every))
+    assert "counts cannot be noisy" in error.fields["problem"]
+    idle = {"values": (), "groups": (), "noise": None, "outputs": ["receiver"]}
+    error = code_of(AgreementError, lambda: offered(spending, operations=["count"], membership=["hidden", "matcher"], **idle))
+    assert (error.code, error.fields["terms"]) == ("policy.terms-without-aggregate", "--membership matcher")
+
+
 def test_values_and_groups_are_granted_only_when_named(spending: Home) -> None:
     terms = propose(
         spending, partner="merchant", offers=[Offer("parcels", ["aggregate"])], purpose=["p"]
@@ -212,7 +222,8 @@ def test_values_and_groups_are_granted_only_when_named(spending: Home) -> None:
         ({"groups": ["town", "town"]}, "policy.terms-wrong"),
         ({"membership": []}, "policy.terms-wrong"),
         ({"membership": ["owner", "owner"]}, "policy.terms-wrong"),
-        ({"membership": ["matcher"]}, "policy.terms-wrong"),
+        ({"membership": ["everybody"]}, "policy.terms-wrong"),
+        ({"membership": ["hidden", "matcher"]}, "policy.terms-wrong"),  # with noise
         ({"engines": []}, "policy.terms-wrong"),
         ({"engines": ["rlwe-8192-168/1"] * 2}, "policy.terms-wrong"),
         ({"min_group": -1}, "policy.terms-wrong"),

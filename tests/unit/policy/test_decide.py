@@ -331,6 +331,7 @@ def test_an_agreed_aggregate_is_allowed_with_the_owners_noise(change: Case) -> N
         (Rule.GROUP_NOT_GRANTED, {"groups": (CITY, CITY)}, {}, {}, {"groups": "city, city"}),
         (Rule.MEMBERSHIP_NOT_ALLOWED, {"membership": "owner"}, {"membership": ("hidden",)}, {}, {"allowed": "hidden"}),
         (Rule.MEMBERSHIP_NOT_ALLOWED, {}, {"membership": ("owner",)}, {}, {"membership": "hidden", "allowed": "owner"}),
+        (Rule.MEMBERSHIP_NOT_ALLOWED, {"membership": "matcher"}, {}, {}, {"allowed": "hidden, owner"}),
         (Rule.ENGINE_NOT_ALLOWED, {"engine": PAILLIER}, {}, {}, {"engine": PAILLIER, "allowed": RLWE}),
         (Rule.ENGINE_NOT_ALLOWED, {"engine": RLWE}, {"engines": (PAILLIER,)}, {}, {"allowed": PAILLIER}),
         (Rule.OUTPUT_NOT_ALLOWED, {"output_to": "both"}, {}, {}, {"allowed": "receiver, responder"}),
