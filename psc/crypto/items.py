@@ -12,6 +12,8 @@ Equal items therefore mean equal cells of equal kinds: the encoding is injective
 ``items.slice(start, stop)``    the items ``start..stop``; shares the storage
 ``items.padded(total, rng)``    the items, and after them dummies of 32 random bytes, ``total`` together
 ``items.take(positions)``       the items at some positions (uint32), in that order
+``items.split(context, n)``     the positions of the items, shard after shard of n, and where each shard ends (both uint32), by a
+                                hash keyed with ``context``: equal items of both parties fall into shards of one number
 ``items.distinct()``            the distinct items in order of first appearance, and for each row the position of its item
 ``items.get(index)``            the bytes of one item
 ``items.digest(salt)``          SHA-256 over the salt and all items in order, each with its length before it

@@ -111,8 +111,13 @@ def prepare_keys(
         write_table(_rejects_table(reading.rejected_rows(np.flatnonzero(reading.classes))), rejects)
     summary = reading.summary()
     _judge(reading, summary, on_bad)
-    items, groups = reading.items().distinct()
-    return Keyed(items, reading.kept, groups, source.table, source.table.num_rows, summary)
+    pool = pa.default_memory_pool()
+    pool.release_unused()  # what reading and normalising took: of millions of rows it is as much as all that is kept
+    encoded, kept = reading.items(), reading.kept
+    del reading  # the keys as text
+    pool.release_unused()
+    items, groups = encoded.distinct()
+    return Keyed(items, kept, groups, source.table, source.table.num_rows, summary)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1,8 +1,8 @@
-"""``match`` by ``dh-psi`` and by ``vole-psi``: the initiator receives."""
+"""``match`` by ``dh-psi`` and by ``vole-psi``: the initiator receives. Large sets are split into shards."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ from psc.node.tables import LoadedDataset
 from psc.operations.play import Play, RunShape
 from psc.operations.prepare import OwnTable
 from psc.operations.results import SOURCE_ROW, Ended, MatchResult, ReleasedRows, join_rows
-from psc.protocols import dh_psi, vole_psi
+from psc.protocols import dh_psi, shards, vole_psi
 from psc.protocols.base import Script
 
 if TYPE_CHECKING:
@@ -25,12 +25,27 @@ __all__ = ["DhPsiMatch", "VolePsiMatch"]
 class _Match(Play[dh_psi.Intersection, dh_psi.SenderOutput]):
     """Which rows match, with the responder's released columns."""
 
+    shard_keys: ClassVar[int] = shards.SHARD_KEYS
+    """Keys in one shard; part of the protocol, as both sides must have the same."""
+
+    def split(self, shape: RunShape) -> shards.Shards:
+        """Return how the sets of a run are split."""
+        return shards.shards_of(*shape.sizes, self.shard_keys)
+
+    def fields(self, shape: RunShape) -> dict[str, str]:
+        split = self.split(shape)
+        sizes = {"initiator_shard": f"{split.receiver_size:,}", "responder_shard": f"{split.sender_size:,}"}
+        return {"shards": f"{split.count:,}", **sizes} if split.count > 1 else {}
+
     def statement(self, shape: RunShape) -> tuple[list[str], list[str]]:
         mine, theirs = list(self.spec.leakage_receiver), list(self.spec.leakage_sender)
         if shape.released:
             mine.insert(1, "leakage.match.columns")
         if shape.output_to == "both":
             theirs[0] = "leakage.match.both"
+        if self.split(shape).count > 1:
+            mine.append("leakage.match.shards")
+            theirs.append("leakage.match.shards")
         return mine, theirs
 
     def common(self, asked: dh_psi.Intersection) -> int:
@@ -69,16 +84,19 @@ class DhPsiMatch(_Match):
     spec = dh_psi.SPEC
 
     def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
-        return dh_psi.message_bytes(_params(shape, b""))
+        return shards.message_bytes(dh_psi.message_bytes, _params(shape, b""), self.shard_keys)
 
     def work_items(self, shape: RunShape) -> tuple[int, int]:
-        return 2 * shape.sizes[0], sum(shape.sizes)
+        split = self.split(shape)
+        blinded = split.count * split.receiver_size
+        return 2 * blinded, blinded + shape.sizes[1]
 
     def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[dh_psi.Intersection]:
-        return dh_psi.receiver(own.keyed.items, _params(shape, context), rng)
+        return shards.receiver(dh_psi.find, own.keyed.items, _params(shape, context), rng, self.shard_keys)
 
     def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[dh_psi.SenderOutput]:
-        return dh_psi.sender(dataset.keyed.items, _sealed(dataset), _params(shape, context), rng)
+        params = _params(shape, context)
+        return shards.sender(dh_psi.offer, dataset.keyed.items, _sealed(dataset), params, rng, self.shard_keys)
 
 
 class VolePsiMatch(_Match):
@@ -88,18 +106,21 @@ class VolePsiMatch(_Match):
     models = ("semi-honest", "malicious")
 
     def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
-        return vole_psi.message_bytes(_vole_params(shape, b""))
+        return shards.message_bytes(vole_psi.message_bytes, _vole_params(shape, b""), self.shard_keys)
 
     def work_items(self, shape: RunShape) -> tuple[int, int]:
         return shape.sizes
 
     def curve_items(self, shape: RunShape) -> tuple[float, float]:
         # In curve multiplications: one fifteenth of one an item on either side, and a set-up worth some thousand.
-        each = sum(shape.sizes) / 15 + 5000
+        split = self.split(shape)
+        each = split.count * ((split.receiver_size + split.sender_size) / 15 + 5000)
         return each, each
 
     def fields(self, shape: RunShape) -> dict[str, str]:
-        return {"table_size": f"{_vole_params(shape, b'').shape.columns:,}"}
+        split = self.split(shape)
+        columns = split.count * vole_psi.Params(b"", split.receiver_size, split.sender_size).shape.columns
+        return {**super().fields(shape), "table_size": f"{columns:,}"}
 
     def statement(self, shape: RunShape) -> tuple[list[str], list[str]]:
         mine, theirs = super().statement(shape)
@@ -109,10 +130,11 @@ class VolePsiMatch(_Match):
         return mine, theirs
 
     def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[dh_psi.Intersection]:
-        return vole_psi.receiver(own.keyed.items, _vole_params(shape, context), rng)
+        return shards.receiver(vole_psi.find, own.keyed.items, _vole_params(shape, context), rng, self.shard_keys)
 
     def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[dh_psi.SenderOutput]:
-        return vole_psi.sender(dataset.keyed.items, _sealed(dataset), _vole_params(shape, context), rng)
+        params = _vole_params(shape, context)
+        return shards.sender(vole_psi.offer, dataset.keyed.items, _sealed(dataset), params, rng, self.shard_keys)
 
 
 def _sealed(dataset: LoadedDataset) -> dh_psi.SenderRows | None:

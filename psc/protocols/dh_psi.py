@@ -34,7 +34,7 @@ References: RFC 9497 (OPRF mode, §3.3.1), RFC 9496, RFC 9380 §5.3.1; Jarecki a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,7 @@ __all__ = [
     "SPEC",
     "BlindedItems",
     "EvaluatedItems",
+    "Found",
     "Intersection",
     "MatchedPositions",
     "OpenedRows",
@@ -83,7 +84,9 @@ __all__ = [
     "SenderOutput",
     "SenderRows",
     "SenderTags",
+    "find",
     "message_bytes",
+    "offer",
     "receiver",
     "sender",
 ]
@@ -144,6 +147,7 @@ class Params:
         rows: shape of the released rows, or ``None`` when none are released.
         reveal_to_sender: whether the sender learns which of its items matched.
         minimum_result: below this many matches the result is withheld from the sender (and, above this layer, from the user).
+        shards: the number of runs of about these sizes that give one result; together they have one run's false matches.
     """
 
     context: bytes
@@ -152,17 +156,18 @@ class Params:
     rows: RowShape | None = None
     reveal_to_sender: bool = False
     minimum_result: int = 0
+    shards: int = field(default=1, kw_only=True)
 
     @property
     def tag_bytes(self) -> int:
         """Length of the sender's tags."""
-        return tag_bytes(self.receiver_size * self.sender_size)
+        return tag_bytes(self.receiver_size * self.sender_size * self.shards)
 
     @property
     def row_tag_bytes(self) -> int:
         """Length of row tags: every key may be tried against every entry for each counter."""
         rows = self.rows.rows_per_key if self.rows else 1
-        return tag_bytes(self.receiver_size * rows * self.sender_size * rows)
+        return tag_bytes(self.receiver_size * rows * self.sender_size * rows * self.shards)
 
     @property
     def entry_bytes(self) -> int:
@@ -208,6 +213,21 @@ class Intersection:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What a receiver has before anything is told to the sender.
+
+    Attributes:
+        matched: ascending indices of its matched items.
+        positions: for each of them, the position of its tag among the sender's.
+        rows: their released rows, or ``None``.
+    """
+
+    matched: NDArray[np.uint32]
+    positions: NDArray[np.int64]
+    rows: OpenedRows | None
+
+
+@dataclass(frozen=True, slots=True)
 class SenderOutput:
     """The sender's output: ascending indices of its matched items, or ``None``: it learned nothing (or it was withheld)."""
 
@@ -241,6 +261,14 @@ def receiver(items: Items, params: Params, rng: Rng) -> Script[Intersection]:
     Leakage:
         The sender sees ``params.receiver_size`` uniformly distributed group elements.
     """
+    found = yield from find(items, params, rng)
+    if params.reveal_to_sender:
+        yield from send_positions(found.positions, params.sender_size, params.minimum_result)
+    return Intersection(found.matched, found.rows)
+
+
+def find(items: Items, params: Params, rng: Rng) -> Script[Found]:
+    """Run the receiver up to its matches; arguments and errors as for ``receiver``. The sender is told nothing."""
     check_fits(items, params.receiver_size)
     padded = yield from compute(items.padded, params.receiver_size, rng)
     blind = rng.scalar()
@@ -267,9 +295,7 @@ def receiver(items: Items, params: Params, rng: Rng) -> Script[Intersection]:
         entries = yield from recv_bytes(RowEntries, "entries", params.entries, params.entry_bytes)
         rows = yield from compute(open_entries, output, matched, entries, params, params.rows)
         require(distinct(rows.items, params.receiver_size) == len(matched), "a matched item has no row")
-    if params.reveal_to_sender:
-        yield from send_positions(positions[matched], params)
-    return Intersection(matched, rows)
+    return Found(matched, positions[matched], rows)
 
 
 def sender(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> Script[SenderOutput]:
@@ -289,6 +315,16 @@ def sender(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> S
 
     Leakage:
         The receiver sees PRF outputs of its own items, and pseudorandom tags and entries in numbers fixed by public sizes.
+    """
+    order = yield from offer(items, rows, params, rng)
+    return SenderOutput((yield from recv_positions(order, len(items))) if params.reveal_to_sender else None)
+
+
+def offer(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> Script[NDArray[np.uint32]]:
+    """Run the sender up to its tags and rows; arguments and errors as for ``sender``.
+
+    Returns:
+        The item of each tag; dummies have numbers from ``len(items)`` up.
     """
     check_fits(items, params.sender_size)
     key = rng.scalar()
@@ -314,8 +350,7 @@ def sender(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> S
         entries = yield from compute(seal_entries, output, rows, params, params.rows, rng)
         for start, stop in chunks(params.entries, CHUNK_BYTES // params.entry_bytes):
             yield from send(RowEntries(entries[start * params.entry_bytes : stop * params.entry_bytes]))
-    matched = (yield from recv_positions(order, len(items), params)) if params.reveal_to_sender else None
-    return SenderOutput(matched)
+    return order
 
 
 def message_bytes(params: Params) -> tuple[int, int]:
@@ -383,22 +418,27 @@ def recv_bytes(kind: type[SenderTags] | type[RowEntries], field: str, count: int
     return b"".join(parts)
 
 
-def send_positions(positions: NDArray[np.int64], params: Params) -> Script[None]:
-    """Send the bitmap over the sender's tags, or that it is withheld."""
-    if len(positions) < params.minimum_result:
+def send_positions(positions: NDArray[np.int64], tags: int, minimum: int) -> Script[None]:
+    """Send the bitmap over the sender's ``tags`` tags, or that it is withheld: fewer than ``minimum`` match."""
+    if len(positions) < minimum:
         yield from send(MatchedPositions(released=False, bitmap=b""))
         return
-    marks = np.zeros(params.sender_size, dtype=np.uint8)
+    marks = np.zeros(tags, dtype=np.uint8)
     marks[positions] = 1
     bitmap = np.packbits(marks, bitorder="little").tobytes()
     for start, stop in chunks(len(bitmap), CHUNK_BYTES):
         yield from send(MatchedPositions(released=True, bitmap=bitmap[start:stop]))
 
 
-def recv_positions(order: NDArray[np.uint32], count: int, params: Params) -> Script[NDArray[np.uint32] | None]:
-    """Receive the bitmap; return the sender's matched items, or ``None`` when it is withheld."""
+def recv_positions(order: NDArray[np.uint32], count: int) -> Script[NDArray[np.uint32] | None]:
+    """Receive the bitmap; return the sender's matched items, or ``None`` when it is withheld.
+
+    Args:
+        order: the item of each tag; dummies have numbers from ``count`` up.
+        count: number of items.
+    """
     parts: list[bytes] = []
-    for start, stop in chunks((params.sender_size + 7) // 8, CHUNK_BYTES):
+    for start, stop in chunks((len(order) + 7) // 8, CHUNK_BYTES):
         message = yield from recv(MatchedPositions)
         if not message.released:
             require(not parts and not message.bitmap, "a withheld result carries positions")
@@ -406,6 +446,6 @@ def recv_positions(order: NDArray[np.uint32], count: int, params: Params) -> Scr
         require(len(message.bitmap) == stop - start, "the bitmap has another size than agreed")
         parts.append(message.bitmap)
     marks = np.unpackbits(np.frombuffer(b"".join(parts), dtype=np.uint8), bitorder="little")
-    require(not marks[params.sender_size :].any(), "the bitmap marks positions beyond the end")
-    matched = np.sort(order[np.flatnonzero(marks[: params.sender_size])])
+    require(not marks[len(order) :].any(), "the bitmap marks positions beyond the end")
+    matched = np.sort(order[np.flatnonzero(marks[: len(order)])])
     return matched[matched < count]  # a marked dummy is a lie; to refuse it would tell how many dummies there are

@@ -49,6 +49,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from psc.crypto import Items, Rng
 from psc.crypto.vole import (
@@ -81,9 +82,9 @@ from psc.protocols.base import (
     recv,
     require,
     send,
-    tag_bytes,
 )
 from psc.protocols.dh_psi import (
+    Found,
     Intersection,
     RowEntries,
     SenderOutput,
@@ -112,7 +113,9 @@ __all__ = [
     "VoleTrees",
     "evaluate_all",
     "evaluate_own",
+    "find",
     "message_bytes",
+    "offer",
     "receiver",
     "sender",
 ]
@@ -200,14 +203,12 @@ class Params(dh_psi.Params):
 
     Attributes:
         malicious: withstand a peer that deviates; only without rows and with output to the receiver alone.
-        shards: the number of runs of about these sizes that give one result; together they have one run's false matches.
 
     Raises:
         UsageError: ``malicious`` with rows or with output to the sender.
     """
 
     malicious: bool = False
-    shards: int = 1
 
     def __post_init__(self) -> None:
         if self.malicious and (self.rows is not None or self.reveal_to_sender):
@@ -222,12 +223,6 @@ class Params(dh_psi.Params):
     def tag_bytes(self) -> int:
         """Length of the sender's tags."""
         return self.shape.tag_bytes
-
-    @property
-    def row_tag_bytes(self) -> int:
-        """Length of row tags: every key may be tried against every entry for each counter."""
-        rows = self.rows.rows_per_key if self.rows else 1
-        return tag_bytes(self.receiver_size * rows * self.sender_size * rows * self.shards)
 
 
 SPEC = ProtocolSpec(
@@ -258,6 +253,14 @@ def receiver(items: Items, params: Params, rng: Rng) -> Script[Intersection]:
     Leakage:
         The sender sees messages of public lengths that are pseudorandom to it.
     """
+    found = yield from find(items, params, rng)
+    if params.reveal_to_sender:
+        yield from send_positions(found.positions, params.sender_size, params.minimum_result)
+    return Intersection(found.matched, found.rows)
+
+
+def find(items: Items, params: Params, rng: Rng) -> Script[Found]:
+    """Run the receiver up to its matches; arguments and errors as for ``receiver``. The sender is told nothing."""
     outputs = yield from evaluate_own(items, params, rng)
     yield from compute(outputs.prepare, work=len(items))  # while the sender evaluates its own
 
@@ -271,9 +274,7 @@ def receiver(items: Items, params: Params, rng: Rng) -> Script[Intersection]:
         output = yield from compute(outputs.outputs)
         rows = yield from compute(open_entries, output, matched, entries, params, params.rows)
         require(distinct(rows.items, params.receiver_size) == len(matched), "a matched item has no row")
-    if params.reveal_to_sender:
-        yield from send_positions(positions[matched], params)
-    return Intersection(matched, rows)
+    return Found(matched, positions[matched], rows)
 
 
 def sender(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> Script[SenderOutput]:
@@ -295,6 +296,16 @@ def sender(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> S
         The receiver sees outputs of a pseudorandom function of its own items, and pseudorandom tags and entries in numbers
         fixed by public sizes.
     """
+    order = yield from offer(items, rows, params, rng)
+    return SenderOutput((yield from recv_positions(order, len(items))) if params.reveal_to_sender else None)
+
+
+def offer(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> Script[NDArray[np.uint32]]:
+    """Run the sender up to its tags and rows; arguments and errors as for ``sender``.
+
+    Returns:
+        The item of each tag; dummies have numbers from ``len(items)`` up.
+    """
     check_fits(items, params.sender_size)
     padded = yield from compute(items.padded, params.sender_size, rng)
     outputs = yield from evaluate_all(padded, params, rng)
@@ -307,8 +318,7 @@ def sender(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> S
         if rows is None:
             raise EncodingError("session.rows-missing")
         yield from _send_rows(outputs, rows, params, params.rows, rng)
-    matched = (yield from recv_positions(order, len(items), params)) if params.reveal_to_sender else None
-    return SenderOutput(matched)
+    return order
 
 
 def evaluate_own(items: Items, params: Params, rng: Rng) -> Script[VolePsiOutputs]:

@@ -26,6 +26,12 @@ TEXTS: dict[str, Text] = {
         "{responder} {responder_size}.",
         "双方得知对方不同键的个数（向上取整到公开序列）：{initiator} {initiator_size}，{responder} {responder_size}。",
     ),
+    "leakage.match.shards": Text(
+        "The sets are split at random into {shards} parts, all padded to {initiator_shard} keys of {initiator} and "
+        "{responder_shard} of {responder}: this says no more than the sizes above.",
+        "两个集合随机分为 {shards} 片，每片补足为 {initiator} 的 {initiator_shard} 个键和 {responder} 的 {responder_shard} 个键；"
+        "除上述规模外不透露其他信息。",
+    ),
     "leakage.match.sender": Text(
         "{responder} learns nothing about {initiator}'s keys, nor about the result.",
         "{responder} 对 {initiator} 的键和结果一无所知。",

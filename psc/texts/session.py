@@ -33,6 +33,12 @@ TEXTS: dict[str, Text] = {
         "The run was ended and nothing was released; give the partner the run id.",
         "运行已终止，未提供任何结果；请将运行编号告知对方。",
     ),
+    "session.shard-overflow": Text(
+        "A part of the set has more keys than the {size} that every part is padded to.",
+        "集合的某一分片超过每个分片统一补足的 {size} 个键。",
+        "This happens less than once in 2^40 runs by chance; nothing of the set was sent. Run again.",
+        "随机出现的概率低于 2^-40；集合内容尚未发送。请重新运行。",
+    ),
     "session.set-larger-than-agreed": Text(
         "The set has {count} keys but {size} were agreed.",
         "集合有 {count} 个键，但约定为 {size} 个。",

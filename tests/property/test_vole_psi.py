@@ -45,7 +45,7 @@ class Case:
     def params(self) -> vole_psi.Params:
         sizes = [len(side) if self.exact else padded_size(len(side)) for side in (self.receiver, self.sender)]
         shape = dh_psi.RowShape(self.width, self.bound) if self.table is not None else None
-        return vole_psi.Params(CONTEXT, *sizes, shape, self.both, self.minimum, self.malicious, self.shards)
+        return vole_psi.Params(CONTEXT, *sizes, shape, self.both, self.minimum, self.malicious, shards=self.shards)
 
     def run(self) -> Result:
         rngs = [Rng.insecure_from_seed(seed) for seed in self.seeds] if self.seeds else [Rng.system(), Rng.system()]

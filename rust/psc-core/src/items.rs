@@ -9,7 +9,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use crate::error::{Error, Result, check_count, check_position, check_range};
 use crate::parallel;
 use crate::rng::Rng;
+use crate::simd::Simd;
 use crate::table::{SeededHash, Table};
+use crate::wide_hash::Key;
 
 /// The longest item in bytes: RFC 9497 writes an input's length in two bytes.
 pub const ITEM_BYTES_MAX: usize = 65_535;
@@ -17,6 +19,10 @@ const DUMMY_BYTES: usize = 32;
 /// The most items of one batch.
 pub const ITEMS_MAX: usize = u32::MAX as usize - 1;
 const DIGEST_LABEL: &[u8] = b"PSC-V1-items-digest";
+/// The most shards of a set.
+pub const SHARDS_MAX: usize = 1 << 16;
+/// Items that one task hashes to their shards.
+const SPLIT_ITEMS: usize = 256;
 
 /// One key column: the tag of its kind, and its cells as offsets into data (the layout of Arrow's large strings).
 pub struct Column<'a> {
@@ -126,6 +132,44 @@ impl Items {
         Ok(Self { store: Arc::clone(&self.store), start: self.start + start, stop: self.start + stop })
     }
 
+    /// Split the items over `shards` by a hash whose key comes from `context`: equal items of two parties that give the same
+    /// context fall into shards of the same number. Returns the positions of the items, shard after shard and ascending in
+    /// each, and where each shard ends among them.
+    pub fn split(&self, context: &[u8], shards: usize) -> Result<(Vec<u32>, Vec<u32>)> {
+        check_range("shards", shards, 1, SHARDS_MAX)?;
+        let key = Key::derive("psc shards 1 split", &[context, &(shards as u64).to_le_bytes()]);
+        let simd = Simd::selected()?;
+        let mut numbers = vec![0u16; self.len()];
+        parallel::install(|| {
+            numbers.par_chunks_mut(SPLIT_ITEMS).enumerate().for_each(|(chunk, numbers)| {
+                let mut blocks = [[0u32; 16]; SPLIT_ITEMS];
+                key.hash_items(simd, self, chunk * SPLIT_ITEMS, &mut blocks[..numbers.len()]);
+                for (number, block) in numbers.iter_mut().zip(blocks.iter()) {
+                    let word = u64::from(block[0]) | u64::from(block[1]) << 32;
+                    *number = ((u128::from(word) * shards as u128) >> 64) as u16; // below shards, so at most 2^16 - 1
+                }
+                blocks.zeroize();
+            });
+        })?;
+        let mut ends = vec![0u32; shards];
+        numbers.iter().for_each(|&number| ends[usize::from(number)] += 1);
+        let mut before = 0;
+        let mut next: Vec<u32> = Vec::with_capacity(shards);
+        for end in &mut ends {
+            next.push(before);
+            before += *end;
+            *end = before;
+        }
+        let mut order = vec![0u32; self.len()];
+        for (position, &number) in (0u32..).zip(&numbers) {
+            let place = &mut next[usize::from(number)];
+            order[*place as usize] = position;
+            *place += 1;
+        }
+        numbers.zeroize();
+        Ok((order, ends))
+    }
+
     /// The items at `positions`, in that order; any may come again.
     pub fn take(&self, positions: &[u32]) -> Result<Self> {
         for &position in positions {
@@ -183,6 +227,10 @@ impl Items {
                 firsts.push(index as u32);
             }
             groups.push(group);
+        }
+        drop(table);
+        if firsts.len() == self.len() {
+            return Ok((self.clone(), groups)); // they share the storage; a copy would double a large set
         }
         Ok((Self::from_slices(firsts.iter().map(|&first| self.get(first as usize)))?, groups))
     }
@@ -254,6 +302,42 @@ mod tests {
         }
         assert!(Items::from_slices([&cell[..]].into_iter()).is_ok());
         assert!(Items::from_slices([&[0u8; ITEM_BYTES_MAX + 1][..]].into_iter()).is_err());
+    }
+
+    #[test]
+    fn shards_hold_every_item_once_and_follow_from_the_item_alone() {
+        let names: Vec<String> = (0..3000).map(|n| format!("item {n}")).collect();
+        let items = Items::from_slices(names.iter().map(String::as_bytes)).unwrap();
+        for shards in [1, 2, 7, 300] {
+            let (order, ends) = items.split(b"context", shards).unwrap();
+            assert_eq!((ends.len(), ends[shards - 1] as usize), (shards, items.len()));
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            assert!(sorted.iter().copied().eq(0..items.len() as u32));
+            let bounds: Vec<usize> = std::iter::once(0).chain(ends.iter().map(|&end| end as usize)).collect();
+            assert!(bounds.windows(2).all(|pair| order[pair[0]..pair[1]].is_sorted()));
+            // The other party has some of the items, elsewhere: they fall into the same shards.
+            let (some, some_ends) = items.slice(1000, 2000).unwrap().split(b"context", shards).unwrap();
+            let mut begin = 0;
+            for shard in 0..shards {
+                let end = some_ends[shard] as usize;
+                let own = &order[bounds[shard]..bounds[shard + 1]];
+                let common = own.iter().copied().filter(|position| (1000..2000).contains(position));
+                assert!(some[begin..end].iter().map(|position| position + 1000).eq(common));
+                begin = end;
+            }
+        }
+        let (_, even) = items.split(b"context", 3).unwrap();
+        assert!(even[0].abs_diff(1000) < 200 && (even[1] - even[0]).abs_diff(1000) < 200, "{even:?}");
+        assert_ne!(items.split(b"context", 3).unwrap().0, items.split(b"another", 3).unwrap().0);
+        assert!(items.split(b"", 0).is_err() && items.split(b"", SHARDS_MAX + 1).is_err());
+        assert_eq!(items.slice(0, 0).unwrap().split(b"", 2).unwrap(), (vec![], vec![0, 0]));
+    }
+
+    #[test]
+    fn the_split_is_frozen() {
+        let items = Items::from_slices([&b"a"[..], b"b", b"c", b"d", b"e", b"f", b"", &[7; 100]].into_iter()).unwrap();
+        assert_eq!(items.split(&[1; 32], 3).unwrap(), (vec![1, 2, 4, 5, 7, 0, 3, 6], vec![2, 5, 8]));
     }
 
     #[test]

@@ -181,9 +181,21 @@ pub fn normalise_mobiles<'py>(
     data: Input,
     prefix_table: Input,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
-    let done = py.detach(|| phone::normalise(&offsets.int64("offsets")?, &data, &prefix_table)).map_err(CoreError)?;
-    let ends: Vec<u8> = done.offsets.iter().flat_map(|offset| offset.to_ne_bytes()).collect();
-    Ok((PyBytes::new(py, &done.status), PyBytes::new(py, &ends), PyBytes::new(py, &done.data)))
+    let done = py.detach(move || {
+        let starts = offsets.int64("offsets")?;
+        drop(offsets);
+        phone::normalise(&starts, &data, &prefix_table)
+    });
+    let phone::Normalised { status, offsets, data } = done.map_err(CoreError)?;
+    let status = PyBytes::new(py, &status);
+    let digits = PyBytes::new(py, &data);
+    drop(data);
+    let ends = PyBytes::new_with(py, offsets.len() * 8, |out| {
+        let words = out.as_chunks_mut::<8>().0.iter_mut();
+        words.zip(&offsets).for_each(|(to, offset)| *to = offset.to_ne_bytes());
+        Ok(())
+    })?;
+    Ok((status, ends, digits))
 }
 
 /// Return one exception of every kind that the core can raise, for the test of the error map.

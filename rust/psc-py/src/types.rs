@@ -95,13 +95,12 @@ impl Items {
     #[staticmethod]
     fn encode(py: Python<'_>, columns: Vec<KeyCells>) -> Result<Self, CoreError> {
         py.detach(|| {
-            let offsets = columns.iter().map(|column| column.offsets.int64("offsets"));
-            let offsets = offsets.collect::<psc_core::Result<Vec<_>>>()?;
-            let views: Vec<items::Column<'_>> = columns
-                .iter()
-                .zip(&offsets)
-                .map(|(column, offsets)| items::Column { tag: &column.tag, offsets, data: &column.data })
-                .collect();
+            // The offsets as bytes go as soon as they are numbers: of a large table they are as much as its items.
+            let columns =
+                columns.into_iter().map(|column| Ok((column.tag, column.offsets.int64("offsets")?, column.data)));
+            let columns = columns.collect::<psc_core::Result<Vec<_>>>()?;
+            let views = columns.iter().map(|(tag, offsets, data)| items::Column { tag, offsets, data });
+            let views: Vec<items::Column<'_>> = views.collect();
             Ok(Self(items::Items::encode(&views)?))
         })
     }
@@ -131,6 +130,17 @@ impl Items {
     /// Return the items and after them dummies of 32 random bytes, `total` together.
     fn padded(&self, py: Python<'_>, total: usize, rng: &Rng) -> Result<Self, CoreError> {
         py.detach(|| Ok(Self(rng.with(|rng| self.0.padded(total, rng))?)))
+    }
+
+    /// Return the positions of the items shard after shard, and where each shard ends among them (both uint32).
+    fn split<'py>(
+        &self,
+        py: Python<'py>,
+        context: Input,
+        shards: usize,
+    ) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let (order, ends) = py.detach(|| self.0.split(&context, shards)).map_err(CoreError)?;
+        Ok((uint32_array(py, &order)?, uint32_array(py, &ends)?))
     }
 
     /// Return the items at some positions (uint32), in that order.
