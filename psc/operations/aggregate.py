@@ -24,7 +24,7 @@ from psc.data.values import entry_bound
 from psc.engines import available, engine, hiding_engine
 from psc.errors import CryptoError, MalformedMessageError, ParameterMismatchError, Rule, UsageError
 from psc.node.tables import LoadedDataset
-from psc.operations.play import Play, RunShape
+from psc.operations.play import Play, RunShape, leg_items
 from psc.operations.prepare import OwnTable
 from psc.operations.results import AggregateResult, Ended
 from psc.operations.select import statistics_of
@@ -265,6 +265,10 @@ class DhSumAggregate(EncryptedAggregate):
 
     def work_items(self, shape: RunShape) -> tuple[int, int]:
         return sum(shape.sizes), sum(shape.sizes)
+
+    def curve_items(self, shape: RunShape) -> tuple[float, float]:
+        each = sum(shape.sizes) + leg_items(shape)
+        return each, each
 
     def _statement(self, shape: RunShape) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return dh_sum.LEAKAGE[shape.output_to]

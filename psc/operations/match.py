@@ -10,7 +10,7 @@ import pyarrow as pa
 from psc.crypto import Rng
 from psc.data.release import RowLayout
 from psc.node.tables import LoadedDataset
-from psc.operations.play import Play, RunShape
+from psc.operations.play import Play, RunShape, vole_items
 from psc.operations.prepare import OwnTable
 from psc.operations.results import SOURCE_ROW, Ended, MatchResult, ReleasedRows, join_rows
 from psc.protocols import dh_psi, shards, vole_psi
@@ -112,10 +112,7 @@ class VolePsiMatch(_Match):
         return shape.sizes
 
     def curve_items(self, shape: RunShape) -> tuple[float, float]:
-        # In curve multiplications: one fifteenth of one an item on either side, and a set-up worth some thousand.
-        split = self.split(shape)
-        each = split.count * ((split.receiver_size + split.sender_size) / 15 + 5000)
-        return each, each
+        return vole_items(shape), vole_items(shape)
 
     def fields(self, shape: RunShape) -> dict[str, str]:
         split = self.split(shape)

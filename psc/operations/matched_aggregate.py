@@ -27,7 +27,7 @@ from psc.operations.aggregate import (
     widths,
     without_names,
 )
-from psc.operations.play import RunShape
+from psc.operations.play import RunShape, leg_items, vole_items
 from psc.operations.prepare import OwnTable
 from psc.operations.table import label_bytes
 from psc.operations.withholding import place_bytes, withhold
@@ -77,7 +77,7 @@ class VoleSumAggregate(EncryptedAggregate):
         return shape.sizes
 
     def curve_items(self, shape: RunShape) -> tuple[float, float]:
-        each = sum(shape.sizes) / 15 + 5000  # as a match by vole-psi
+        each = vole_items(shape) + leg_items(shape)
         return each, each
 
     def _statement(self, shape: RunShape) -> tuple[tuple[str, ...], tuple[str, ...]]:

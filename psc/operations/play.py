@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from psc.operations.results import Ended, Result
     from psc.policy.catalogue import CatalogueEntry
 
-__all__ = ["Play", "RunShape"]
+__all__ = ["Play", "RunShape", "leg_items", "vole_items"]
 
 Asked = TypeVar("Asked")
 """The output of the initiator's script."""
@@ -96,6 +96,16 @@ class RunShape:
         """What an aggregate computes; only an aggregate has it."""
         assert self.aggregate is not None  # noqa: S101 - checked with the hello
         return self.aggregate
+
+
+def vole_items(shape: RunShape) -> float:
+    """Return what a match by vole-psi costs either side, in curve multiplications: a small part of one a key, and a set-up."""
+    return sum(shape.sizes) / 25 + 3500
+
+
+def leg_items(shape: RunShape) -> float:
+    """Return what encrypted sums cost either side, in curve multiplications: a small part of one a value."""
+    return shape.sizes[1] * len(shape.terms.statistics) / 30
 
 
 class Play(ABC, Generic[Asked, Answered]):
