@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
+from pathlib import Path
 from types import ModuleType
+from typing import Annotated
 
 import typer
 
 from psc.cli import agreements, datasets, demo, doctor, running, runs, serving, setup
-from psc.cli.base import Boundary, HomeOption, JsonOption, VerboseOption, help_if_alone, say
+from psc.cli.base import Boundary, Cli, HomeOption, JsonOption, VerboseOption, help_if_alone, say
 
 __all__ = ["app", "main"]
 
@@ -31,8 +33,17 @@ app = typer.Typer(
 
 
 @app.callback()
-def _root(ctx: typer.Context, home: HomeOption = None, as_json: JsonOption = False, verbose: VerboseOption = False) -> None:
-    del home, as_json, verbose  # every command reads them from the context, where its own options come first
+def _root(
+    ctx: typer.Context,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    verbose: VerboseOption = False,
+    version: Annotated[bool, typer.Option("--version", help=say("As psc version", "同 psc version"))] = False,
+) -> None:
+    # Every command reads home and the others from the context, where its own options come first.
+    if version:
+        setup.version(Cli(home or Path(), as_json, verbose))
+        raise typer.Exit
     help_if_alone(ctx)
 
 

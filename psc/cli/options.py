@@ -6,6 +6,7 @@ How a dataset's columns are declared (``phone=mobile:phone``) is ``psc.node.spec
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -47,6 +48,11 @@ _SELECT_FORMS = {
     "weighted_sum": "weighted_sum:OWN*COLUMN, weighted_sum:OWN*COLUMN:SCALE",
 }
 """What ``--select`` takes, by its first word."""
+
+_AVERAGES = ("avg", "average")
+
+_BETWEEN_OUTPUTS = re.compile(rf",(?=\s*(?:{'|'.join((*_SELECT_FORMS, *_AVERAGES))})\s*(?:[:,]|$))")
+"""A comma before the first word of an output; the edges of a histogram have commas of their own."""
 
 
 class OnBad(StrEnum):
@@ -184,7 +190,13 @@ def parse_select(texts: Sequence[str]) -> tuple[Output, ...]:
 def _output(text: str) -> Sequence[Output]:
     from psc.operations import select  # here, for it brings pyarrow with it, which --help does not need
 
+    several = _BETWEEN_OUTPUTS.split(text)
+    if len(several) > 1:
+        form = " ".join(f"--select {shlex.quote(one.strip())}" for one in several)
+        raise UsageError("cli.select-commas", value=text, form=form)
     function, *parts = (part.strip() for part in text.split(":"))
+    if function in _AVERAGES:
+        raise UsageError("cli.select-average", value=text, form=":".join(["mean", *(parts or ["COLUMN"])]))
     if function not in _SELECT_FORMS:
         raise UsageError("cli.select-function", value=text, known=", ".join(_SELECT_FORMS))
     if function == "weighted_sum":

@@ -99,7 +99,8 @@ class Asking:
         except BaseException as error:
             record_failure(self.home, run_id, error, played.ended.stats)
             raise
-        record_end(self.home, run_id, "finished", result.stats)
+        # Of an aggregate by groups the plan knows only the most that the partner's set can be.
+        record_end(self.home, run_id, "finished", result.stats, partner_size=accept.responder_size)
         tracker.stage("done")
         return result
 

@@ -193,7 +193,7 @@ class Plan:
                 "groups": ", ".join(self.request.group_by) or "-",
                 "cells": f"{terms.own_groups * terms.their_groups:,}",
                 "minimum": terms.minimum_group,
-                "noise": "-" if self.shape.noise is None else str(self.shape.noise),
+                "noise": "" if self.shape.noise is None else str(self.shape.noise),
             }
             lines.append(render(f"operations.plan-aggregate-{terms.membership}", told))
         if self.rejected:
@@ -229,7 +229,8 @@ def make_plan(
     if isinstance(early, Deny):
         plan.refusal = early.error()
         return plan
-    own = prepare_own(request, asked, home.settings.region)
+    granted = {group.name: group for entry in reversed(catalogue.of(request.dataset)) for group in entry.groups}
+    own = prepare_own(request, asked, tuple(granted.values()), home.settings.region)
     plan.own, plan.own_rows, plan.own_keys = own, own.keyed.rows_total, own.keyed.key_count
     # Our own side keeps the smallest size by the true count; the partner judges everything by the padded one.
     exact = decide_from_catalogue(catalogue, replace(asked, input_size=own.keyed.key_count))

@@ -68,12 +68,13 @@ class OwnTable:
             raise DataError("operations.own-table-changed", file=self.source.name)
 
 
-def prepare_own(request: Request, asked: RunRequest, region: str) -> OwnTable:
+def prepare_own(request: Request, asked: RunRequest, granted: Sequence[GroupColumn], region: str) -> OwnTable:
     """Read the request's table, its keys, and for an aggregate its groups and weights.
 
     Args:
         request: names the table and the columns.
         asked: the same in the partner's terms; has the kinds of the keys of ``request.on``.
+        granted: the partner's groups that its agreements on the dataset grant.
         region: region of national phone numbers.
 
     Raises:
@@ -88,7 +89,7 @@ def prepare_own(request: Request, asked: RunRequest, region: str) -> OwnTable:
     own = OwnTable(source, keyed, request.source, _state_of(request.source, source))
     if not isinstance(request, Aggregate):
         return own
-    columns_of_groups = _own_group_columns(request, asked.groups, keyed.table.column_names)
+    columns_of_groups = _own_group_columns(request, granted, keyed.table.column_names)
     of_keys = (keyed.row_of, keyed.group_of_row, keyed.key_count)
     labels, index = group_labels(source, columns_of_groups, *of_keys, uses=uses)
     labels = labels or (("",) * len(columns_of_groups),)  # of no key there is still a group, empty
@@ -110,12 +111,15 @@ def group_sides(request: Aggregate, theirs: Sequence[GroupColumn]) -> list[tuple
     return found
 
 
-def _own_group_columns(request: Aggregate, theirs: Sequence[GroupColumn], columns: Sequence[str]) -> tuple[str, ...]:
-    chosen = [name for name, is_own in group_sides(request, theirs) if is_own]
+def _own_group_columns(request: Aggregate, granted: Sequence[GroupColumn], columns: Sequence[str]) -> tuple[str, ...]:
+    chosen = [name for name, is_own in group_sides(request, granted) if is_own]
     for name in chosen:
         if name not in columns:
-            known = ", ".join(group.name for group in theirs)
-            raise UsageError("operations.group-unknown", name=name, theirs=known or "-", own=", ".join(columns))
+            own = ", ".join(columns)
+            if name not in request.group_by:  # own:NAME, which cannot mean a group of the partner
+                raise UsageError("operations.group-not-own", name=name, own=own)
+            theirs = ", ".join(sorted(group.name for group in granted))
+            raise UsageError("operations.group-unknown", name=name, theirs=theirs, own=own)
     return tuple(chosen)
 
 

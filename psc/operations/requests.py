@@ -52,7 +52,18 @@ class _Asked:
 class Match(_Asked):
     """Which of our rows match, and for these the partner's released columns named in ``want``.
 
+    ``psc.Match("orders.csv", on={"phone": "mobile"}, dataset="parcels", purpose="claims", want=["status"])``
+
     Attributes:
+        source: the own table: a path or URL (CSV, Parquet, partitioned folder), or anything with ``__arrow_c_stream__``.
+        on: the key: a name that both sides use, several names (a composite key), or a mapping of the dataset's key names
+            to own columns.
+        dataset: the partner's dataset.
+        purpose: why; must be one of the agreement's purposes.
+        output_to: ``receiver`` (only we learn the result) or ``both``.
+        on_bad: ``error`` refuses a table with bad key cells; ``skip`` leaves such rows out and counts them.
+        rejects: with ``skip``, a file that gets row, class and masked value of every row left out.
+        minimum_result: our own minimum; the stricter of this and the agreement's counts. ``None``: the agreement's.
         want: the partner's columns.
         protocol: ``auto`` takes the quicker of ``vole-psi`` and ``dh-psi`` for the sizes.
         model: ``malicious`` withstands a partner that departs from the protocol; it is there for matches without columns whose
@@ -69,8 +80,10 @@ class Match(_Asked):
         if self.protocol not in ("auto", "dh-psi", "vole-psi") or self.model not in ("auto", *get_args(Model)):
             raise UsageError("operations.no-such-protocol", protocol=self.protocol, model=self.model)
         object.__setattr__(self, "want", (self.want,) if isinstance(self.want, str) else tuple(self.want))
-        if self.model == "malicious" and (self.want or self.output_to != "receiver" or self.protocol == "dh-psi"):
+        if self.model == "malicious" and (self.want or self.output_to != "receiver"):
             raise UsageError("session.malicious-match-one-sided")
+        if self.model == "malicious" and self.protocol == "dh-psi":
+            raise UsageError("operations.model-needs-vole-psi")
 
     @property
     def strongest_model(self) -> Model:
@@ -81,7 +94,21 @@ class Match(_Asked):
 
 @dataclass(frozen=True)
 class Count(_Asked):
-    """How many distinct keys both hold."""
+    """How many distinct keys both hold.
+
+    ``psc.Count("orders.csv", on={"phone": "mobile"}, dataset="parcels", purpose="claims")``
+
+    Attributes:
+        source: the own table: a path or URL (CSV, Parquet, partitioned folder), or anything with ``__arrow_c_stream__``.
+        on: the key: a name that both sides use, several names (a composite key), or a mapping of the dataset's key names
+            to own columns.
+        dataset: the partner's dataset.
+        purpose: why; must be one of the agreement's purposes.
+        output_to: ``receiver`` (only we learn the result) or ``both``.
+        on_bad: ``error`` refuses a table with bad key cells; ``skip`` leaves such rows out and counts them.
+        rejects: with ``skip``, a file that gets row, class and masked value of every row left out.
+        minimum_result: our own minimum; the stricter of this and the agreement's counts. ``None``: the agreement's.
+    """
 
     OPERATION: ClassVar[OperationName] = "count"
 
@@ -90,7 +117,18 @@ class Count(_Asked):
 class Aggregate(_Asked):
     """Counts, sums, means, variances and histograms over the customers that both have, by groups of either side.
 
+    ``psc.Aggregate("orders.csv", on="phone", dataset="parcels", purpose="claims", select=psc.sum("fee"), group_by="city")``
+
     Attributes:
+        source: the own table: a path or URL (CSV, Parquet, partitioned folder), or anything with ``__arrow_c_stream__``.
+        on: the key: a name that both sides use, several names (a composite key), or a mapping of the dataset's key names
+            to own columns.
+        dataset: the partner's dataset.
+        purpose: why; must be one of the agreement's purposes.
+        output_to: ``receiver`` (only we learn the result), ``both``, or ``responder`` (the partner alone).
+        on_bad: ``error`` refuses a table with bad key cells; ``skip`` leaves such rows out and counts them.
+        rejects: with ``skip``, a file that gets row, class and masked value of every row left out.
+        minimum_result: our own minimum; the stricter of this and the agreement's counts. ``None``: the agreement's.
         select: one output or several: ``psc.count()``, ``psc.sum("fee")``, ``psc.mean("fee")``, ``psc.histogram("fee", [0, 9])``.
         group_by: names of group columns, of the partner's dataset or of the own table; where both have the name it is the
             partner's. ``own:NAME`` and ``theirs:NAME`` say which.

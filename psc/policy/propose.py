@@ -46,7 +46,7 @@ class Offer:
         max_input: most distinct keys of the asking side, rounded up to a padded size; None for four times the dataset's
             keys, at least 2^20.
         min_result: least number of common keys that is told.
-        runs_per_day: accepted runs on a UTC day.
+        runs_per_day: accepted runs on a UTC day, at least one.
         elements_per_day: evaluated elements on a UTC day; None for no bound.
         outputs: who may learn a result; ``responder``, this node alone, goes with aggregates only.
         values: names of the values that an aggregate may use, each registered; none unless named.
@@ -142,6 +142,8 @@ def _terms(home: Home, offer: Offer) -> DatasetTerms:
     _check_registered(record, "value", offer.values, list(values))
     _check_registered(record, "group", offer.groups, [group.name for group in record.groups])
     _check_operations(offer)
+    if offer.runs_per_day < 1:
+        raise AgreementError("policy.terms-wrong", where="runs_per_day", problem="Input should be greater than or equal to 1")
     for engine_id in offer.engines:
         hiding_engine(engine_id)
     bound = record.max_rows_per_key if offer.max_rows_per_key is None else offer.max_rows_per_key
@@ -186,6 +188,8 @@ def _check_operations(offer: Offer) -> None:
     operations = ", ".join(offer.operations)
     if offer.release and "match" not in offer.operations:
         raise AgreementError("policy.release-without-match", columns=", ".join(offer.release), operations=operations)
+    if offer.model == "malicious":
+        _check_malicious(offer)
     if "aggregate" in offer.operations:
         return
     idle = [f"--value {name}" for name in offer.values] + [f"--group {name}" for name in offer.groups]
@@ -195,6 +199,19 @@ def _check_operations(offer: Offer) -> None:
     idle += ["--output-to responder"] if "responder" in offer.outputs else []
     if idle:
         raise AgreementError("policy.terms-without-aggregate", terms=", ".join(idle), operations=operations)
+
+
+def _check_malicious(offer: Offer) -> None:
+    """Refuse what a match that withstands a malicious partner has no use for, and no other operation has either."""
+    idle = [f"--release {name}" for name in offer.release]
+    if "match" not in offer.operations:
+        idle.append("--model malicious")
+    elif "receiver" not in offer.outputs:
+        idle.append("--allow match")
+    elif set(offer.operations) == {"match"}:
+        idle += [f"--output-to {one}" for one in offer.outputs if one != "receiver"]
+    if idle:
+        raise AgreementError("policy.terms-without-model", terms=", ".join(idle))
 
 
 def _contradiction(error: ValidationError) -> AgreementError:

@@ -189,7 +189,24 @@ class Partner:
         progress: ProgressCallback | None = None,
         cancel: Cancel | None = None,
     ) -> AggregateResult:
-        """Plan and run an aggregate over the customers that both have. Arguments as in ``psc.Aggregate``.
+        """Plan and run an aggregate over the customers that both have.
+
+        Args:
+            source: the own table, a path or a frame.
+            on: the key: a name that both sides use, several, or a mapping of the dataset's key names to own columns.
+            dataset: the partner's dataset.
+            purpose: why; must be one of the agreement's purposes.
+            select: one output or several, as ``psc.sum("fee")``.
+            group_by: names of group columns of either side.
+            membership: who may learn which customers match: nobody (``hidden``), the partner (``owner``), or we (``matcher``).
+            output_to: who learns the result: ``receiver`` (we), ``both``, or ``responder`` (the partner).
+            on_bad: ``error`` refuses a table with bad key cells, ``skip`` leaves such rows out.
+            rejects: with ``skip``, a file that lists the rows left out.
+            minimum_result: our own minimum of common customers; the stricter of this and the agreement's counts.
+            minimum_group: the same of a group.
+            engine: the encryption that adds up; see ``psc.engines``.
+            progress: called as the run goes on.
+            cancel: stops the run from another thread.
 
         Raises:
             PolicyDeniedError: a rule refuses; ``rule`` says which.

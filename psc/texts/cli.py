@@ -80,6 +80,18 @@ _ERRORS: dict[str, Text] = {
         "Write each output with a --select of its own: --select count --select sum:COLUMN --select histogram:COLUMN:0,10,50",
         "每个输出单独写一个 --select：--select count --select sum:列 --select histogram:列:0,10,50",
     ),
+    "cli.select-commas": Text(
+        "--select {value!r} names several outputs, with commas between them.",
+        "--select {value!r} 以逗号写了多个输出。",
+        "Write {form}",
+        "请写成 {form}",
+    ),
+    "cli.select-average": Text(
+        "--select {value!r}: an average is called mean here.",
+        "--select {value!r}：平均值在此称为 mean。",
+        "Write --select {form}",
+        "请写成 --select {form}",
+    ),
     "cli.select-column": Text(
         "--select {value!r} names no column of the partner.",
         "--select {value!r} 未指定对方的列。",

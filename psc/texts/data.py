@@ -303,8 +303,10 @@ _VALUES: dict[str, Text] = {
     "data.value-not-whole": Text(
         "{file}: column {column}, row {row} has a fraction, and no scale was declared ({count} such {count:?cell|cells}).",
         "{file}：列 {column} 第 {row} 行带小数，而未声明小数位数（共 {count} 个这样的单元格）。",
-        "Declare how many decimals count, for instance decimal:2; further ones are rounded, half to even.",
-        "请声明保留的小数位数，例如 decimal:2；其余位数按“四舍六入五成双”舍入。",
+        "Declare decimals: --value NAME:decimal:2:LOW..HIGH; for an own weight write the decimals after it: "
+        "--select 'weighted_sum:NAME*VALUE:2'. Further ones are rounded, half to even.",
+        "请声明小数位数：--value 名称:decimal:2:下限..上限；本方权重则写在其后：--select 'weighted_sum:名称*数值:2'。"
+        "其余位数按“四舍六入五成双”舍入。",
     ),
     "data.value-imprecise": Text(
         "{file}: column {column}, row {row} is a float that has lost digits at {scale} {scale:?decimal|decimals} "

@@ -232,23 +232,29 @@ TEXTS: dict[str, Text] = {
         "protocol is auto, dh-psi or vole-psi; model is auto, semi-honest or malicious.",
         "protocol 为 auto、dh-psi 或 vole-psi；model 为 auto、semi-honest 或 malicious。",
     ),
+    "operations.model-needs-vole-psi": Text(
+        "dh-psi withstands a semi-honest partner only.",
+        "dh-psi 只能抵御半诚实的对方。",
+        "Leave --protocol auto, or take --protocol vole-psi.",
+        "请保留 --protocol auto，或使用 --protocol vole-psi。",
+    ),
     "operations.plan-aggregate-hidden": Text(
         "Computes {outputs}; groups: {groups} (at most {cells} cells); nobody learns which customers match; groups of fewer than "
-        "{minimum} customers are withheld by this node; noise: {noise}.",
+        "{minimum} customers are withheld by this node; noise: {noise:|none}.",
         "计算 {outputs}；分组：{groups}（最多 {cells} 个单元格）；双方均不知道哪些客户匹配；"
-        "客户少于 {minimum} 个的组由本节点隐去；噪声：{noise}。",
+        "客户少于 {minimum} 个的组由本节点隐去；噪声：{noise:|无}。",
     ),
     "operations.plan-aggregate-owner": Text(
         "Computes {outputs}; groups: {groups} (at most {cells} cells); the partner learns which of its customers match; groups "
-        "of fewer than {minimum} customers are withheld by the partner; noise: {noise}.",
+        "of fewer than {minimum} customers are withheld by the partner; noise: {noise:|none}.",
         "计算 {outputs}；分组：{groups}（最多 {cells} 个单元格）；对方得知其哪些客户匹配；"
-        "客户少于 {minimum} 个的组由对方隐去；噪声：{noise}。",
+        "客户少于 {minimum} 个的组由对方隐去；噪声：{noise:|无}。",
     ),
     "operations.plan-aggregate-matcher": Text(
         "Computes {outputs}; groups: {groups} (at most {cells} cells); this side learns which of its customers match; groups of "
-        "fewer than {minimum} customers are withheld by this node; noise: {noise}.",
+        "fewer than {minimum} customers are withheld by this node; noise: {noise:|none}.",
         "计算 {outputs}；分组：{groups}（最多 {cells} 个单元格）；本方得知己方哪些客户匹配；"
-        "客户少于 {minimum} 个的组由本节点隐去；噪声：{noise}。",
+        "客户少于 {minimum} 个的组由本节点隐去；噪声：{noise:|无}。",
     ),
     "operations.matched-counts-exact": Text(
         "With membership known to the asking side counts cannot be noisy, and {noise} is agreed.",
@@ -360,10 +366,16 @@ TEXTS: dict[str, Text] = {
         "每个分组列只写一次。",
     ),
     "operations.group-unknown": Text(
-        "{name} is neither a group that the partner grants ({theirs}) nor a column of the own table ({own}).",
-        "{name} 既不是对方授权的分组（{theirs}），也不是本方表格的列（{own}）。",
+        "{name} is neither a group that the partner grants ({theirs:|none}) nor a column of the own table ({own}).",
+        "{name} 既不是对方授权的分组（{theirs:|无}），也不是本方表格的列（{own}）。",
         "Group by one of these; own:NAME and theirs:NAME say which side is meant.",
         "请按其中之一分组；own:名称 与 theirs:名称 用于指明哪一方。",
+    ),
+    "operations.group-not-own": Text(
+        "own:{name} names no column of the own table ({own}).",
+        "own:{name} 不是本方表格的列（{own}）。",
+        "Group by one of these, or write theirs:NAME for a group of the partner.",
+        "请按其中之一分组；若指对方的分组，请写 theirs:名称。",
     ),
     "operations.per": Text(
         "per is {per}; it is row or customer.",

@@ -121,6 +121,12 @@ _AGREEMENTS: dict[str, Text] = {
         "Allow aggregate too (--allow aggregate), or leave it out.",
         "请同时允许 aggregate（--allow aggregate），或去掉该项。",
     ),
+    "policy.terms-without-model": Text(
+        "{terms} can never be used: with --model malicious a match returns no columns, and only the asking side gets its result.",
+        "{terms} 永远用不到：--model malicious 下，匹配不返回列，且结果只给请求方。",
+        "Leave it out, or propose --model semi-honest; --model malicious goes with --allow match and --output-to receiver.",
+        "请去掉该项，或改用 --model semi-honest；--model malicious 须配合 --allow match 与 --output-to receiver。",
+    ),
     "policy.rows-above-registered": Text(
         "{value} rows per key are more than the {registered} that {dataset} is registered with.",
         "每键 {value} 行超过数据集 {dataset} 登记的 {registered} 行。",

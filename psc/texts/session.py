@@ -78,8 +78,8 @@ TEXTS: dict[str, Text] = {
     "session.malicious-match-one-sided": Text(
         "Security against a partner that deviates holds only for a match without released columns, with output to one party.",
         "针对恶意对方的安全性，仅适用于不提供列、且结果只给一方的匹配。",
-        "Ask for semi-honest security, or leave out the columns and the output to both.",
-        "请改用半诚实安全，或去掉列与双方输出。",
+        "Leave out --want and --output-to both, or take --model semi-honest.",
+        "请去掉 --want 与 --output-to both，或改用 --model semi-honest。",
     ),
     "session.deadlock": Text(
         "Both scripts wait for each other.",

@@ -17,11 +17,13 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Group
 
+from psc.audit.receipt import SignedReceipt
 from psc.cli import show
 from psc.cli.aggregates import groups_shown
 from psc.cli.options import parse_group_by, parse_select
 from psc.engines import available
 from psc.errors import UsageError
+from psc.node.runs import get_run, receipt_of
 from psc.operations.select import count, histogram, mean, std, sum_of, var, weighted_sum
 from psc.policy.propose import Offer
 from psc.testing.nodes import PURPOSE, NodePair, node_pair
@@ -68,7 +70,9 @@ def test_outputs_are_read_as_the_sdk_makes_them() -> None:
     [
         ("", "cli.select-function"),
         ("median:fee", "cli.select-function"),
-        ("count,sum:fee", "cli.select-function"),
+        ("count,sum:fee", "cli.select-commas"),
+        ("avg:fee", "cli.select-average"),
+        ("average", "cli.select-average"),
         ("sum", "cli.select-column"),
         ("mean:", "cli.select-column"),
         ("histogram", "cli.select-column"),
@@ -106,6 +110,20 @@ def test_each_mistake_in_an_output_has_its_code_and_says_what_to_write(
         assert re.search(r"Write |For instance", str(caught.value))
         monkeypatch.setenv("PSC_LANG", "zh")
         assert re.search("请写|例如|请写成|单独写", str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("sum:paid,mean:paid", "Write --select sum:paid --select mean:paid"),
+        ("histogram:fee:0,10,50, weighted_sum:a*b", "Write --select histogram:fee:0,10,50 --select 'weighted_sum:a*b'"),
+        ("avg:paid", "Write --select mean:paid"),
+        ("average", "Write --select mean:COLUMN"),
+    ],
+)
+def test_what_was_meant_is_written_out(text: str, form: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(form)):
+        parse_select([text])
 
 
 @pytest.mark.parametrize(
@@ -382,6 +400,7 @@ def test_a_plan_says_what_how_and_why(psc: Psc, line: str, columns: str, monkeyp
         ("--select sum:secret", "policy.denied-value-not-granted", 4, "value-not-granted"),
         ("--select sum:fee --group-by theirs:status", "policy.denied-group-not-granted", 4, "group-not-granted"),
         ("--select sum:fee --group-by nothing", "operations.group-unknown", 2, None),
+        ("--select sum:fee --group-by own:city", "operations.group-not-own", 2, None),
         ("--select median:fee", "cli.select-function", 2, None),
         ("--select sum:fee --select sum:fee", "operations.select-twice", 2, None),
         ("--select sum:fee --group-by mine:city", "cli.group-side", 2, None),
@@ -404,6 +423,23 @@ def test_bad_input_has_its_code_and_leaves_no_file(
     assert (shown.code, shown.out) == (exit_code, "")
     assert f"[{code}]" in shown.err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_group_that_nobody_has_names_what_there_is_to_group_by(psc: Psc, line: str) -> None:
+    fields = psc(f"aggregate {line} --select sum:fee --group-by citty --json").error()["fields"]
+    assert fields["theirs"] == "city"
+    shown = psc(f"aggregate {line.replace('parcels', 'strict')} --select sum:fee --group-by citty").err
+    assert "the partner grants (none)" in shown
+    assert "theirs" not in psc(f"aggregate {line} --select sum:fee --group-by own:city --json").error()["fields"]
+
+
+def test_the_record_of_a_run_has_the_partners_size_of_its_receipt(psc: Psc, line: str, pair: NodePair) -> None:
+    ask = f"aggregate {line} --select sum:fee --group-by city --json"
+    planned = psc(f"{ask} --dry-run").json()["partner_size_padded"]
+    run_id = psc(ask).json()["run_id"]
+    record, receipt = get_run(pair.merchant.home, run_id), receipt_of(pair.merchant.home, run_id)
+    size = SignedReceipt.parse(str(receipt).encode(), file="receipt").receipt.responder_size_padded
+    assert record.partner_size == size < planned
 
 
 NEEDS_PAILLIER = pytest.mark.skipif("paillier-2048/1" not in available(), reason="the extra is not installed")

@@ -77,7 +77,8 @@ def test_a_run_keeps_to_what_was_asked(psc: Psc, line: str, options: str, pair: 
 def test_malicious_where_it_does_not_hold_is_a_usage_error(psc: Psc, line: str, options: str) -> None:
     done = psc(f"match courier/small {line} small.parquet --model malicious {options} --json")
     assert done.code == 2
-    assert done.error()["code"] == "session.malicious-match-one-sided"
+    code = "operations.model-needs-vole-psi" if "dh-psi" in options else "session.malicious-match-one-sided"
+    assert done.error()["code"] == code
 
 
 @pytest.mark.parametrize("options", ["--protocol kkrt", "--model covert"])

@@ -141,6 +141,8 @@ def test_version_names_everything_that_two_nodes_compare(psc: Psc) -> None:
     ours = {"dh-psi", "dh-psi-count", "dh-sum", "owner-sum", "vole-psi", "vole-sum"}
     assert {entry["id"] for entry in found["protocols"]} == ours
     assert found["version"] in psc("version").out
+    assert psc("--version").out == psc("version").out
+    assert psc("--version --json").json() == found
 
 
 def test_a_card_on_a_terminal_says_how_to_get_a_file(psc: Psc, homes: tuple[Home, Home], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,6 +186,12 @@ def test_every_cell_is_checked_at_registration(
         assert phone not in str(error)
 
 
+def test_a_fraction_where_none_was_declared_says_how_to_declare_it(courier: Home, tmp_path: Path) -> None:
+    error = code_of(DataError, lambda: register(courier, tmp_path, values=["fee:int64:-10..99"]))
+    for written in ("--value NAME:decimal:2:LOW..HIGH", "--select 'weighted_sum:NAME*VALUE:2'"):
+        assert written in str(error)
+
+
 def test_masked_keys_stand_in_errors_about_keys(courier: Home, tmp_path: Path) -> None:
     for change, row in (({"groups": ["status"]}, "phone 138****8000"), ({"max_rows_per_key": 1}, "phone 138****8000")):
         error = code_of(DataError, lambda change=change: register(courier, tmp_path, **change))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from psc.operations.terms import PLAYS, plays_of
 from psc.policy.agreement import NO_LIMITS, DatasetTerms
 from psc.policy.decide import Allow, RunRequest
 from psc.session.limits import Limits
+from psc.texts import render
 from psc.types import KeyColumn
 
 PHONE = KeyColumn(name="phone", kind="phone")
@@ -154,10 +156,27 @@ def test_only_what_exists_can_be_asked() -> None:
         with pytest.raises(UsageError) as caught:
             request(**more)
         assert caught.value.code == "operations.no-such-protocol"
-    for more in ({"want": ["status"]}, {"output_to": "both"}, {"protocol": "dh-psi"}):
-        with pytest.raises(UsageError) as caught:
+    for more in ({"want": ["status"]}, {"output_to": "both"}):
+        with pytest.raises(UsageError, match="--want and --output-to both") as caught:
             request(model="malicious", **more)
         assert caught.value.code == "session.malicious-match-one-sided"
+    with pytest.raises(UsageError, match="semi-honest partner only") as caught:
+        request(model="malicious", protocol="dh-psi")
+    assert caught.value.code == "operations.model-needs-vole-psi"
+
+
+def test_each_request_says_what_all_its_attributes_are() -> None:
+    for kind in (psc.Match, psc.Count, psc.Aggregate):
+        named = {name for line in str(kind.__doc__).splitlines() if (name := line.strip().partition(": ")[0]).isidentifier()}
+        assert named == {field.name for field in fields(kind)}
+        assert f"``psc.{kind.__name__}(" in str(kind.__doc__)
+
+
+def test_a_plan_says_none_where_there_is_no_noise() -> None:
+    told = {"outputs": "count", "groups": "city", "cells": "5", "minimum": 20, "noise": ""}
+    for membership in ("hidden", "owner", "matcher"):
+        assert render(f"operations.plan-aggregate-{membership}", told, lang="en").endswith("noise: none.")
+        assert render(f"operations.plan-aggregate-{membership}", told, lang="zh").endswith("噪声：无。")
 
 
 def test_the_strongest_model_of_a_request() -> None:

@@ -26,7 +26,7 @@ def parcels(friends: tuple[Home, Home, Home], tmp_path: Path) -> Home:
 
 
 def draft(courier: Home, *, partner: str = "merchant", **terms: Any) -> StoredAgreement:
-    offer = Offer("parcels", ["match", "count"], **{"release": ["status"], **terms})
+    offer = Offer("parcels", **{"operations": ["match", "count"], "release": ["status"], **terms})
     return propose(courier, partner=partner, offers=[offer], purpose=["delivery"])
 
 
@@ -149,6 +149,7 @@ def test_an_unknown_agreement_is_a_usage_error(merchant: Home) -> None:
         ({"max_rows_per_key": 0}, "policy.terms-wrong"),
         ({"min_input": 10, "max_input": 5}, "policy.terms-wrong"),
         ({"min_input": -1}, "policy.terms-wrong"),
+        ({"runs_per_day": 0}, "policy.terms-wrong"),
         ({"outputs": []}, "policy.terms-wrong"),
         ({"outputs": ["initiator"]}, "policy.terms-wrong"),
     ],
@@ -156,6 +157,24 @@ def test_an_unknown_agreement_is_a_usage_error(merchant: Home) -> None:
 def test_nothing_can_be_offered_that_is_not_there(parcels: Home, terms: dict[str, Any], code: str) -> None:
     assert code_of(AgreementError, lambda: draft(parcels, **terms)).code == code
     assert list_agreements(parcels) == ()
+
+
+@pytest.mark.parametrize(
+    ("terms", "idle"),
+    [
+        ({"release": ["status"]}, "--release status"),
+        ({"outputs": ["receiver", "both"]}, "--output-to both"),
+        ({"operations": ["match", "count"], "outputs": ["both"]}, "--allow match"),
+        ({"operations": ["count"]}, "--model malicious"),
+    ],
+)
+def test_what_a_model_leaves_no_use_for_is_not_offered(parcels: Home, terms: dict[str, Any], idle: str) -> None:
+    alone = {"operations": ["match"], "release": [], "model": "malicious"}
+    error = code_of(AgreementError, lambda: draft(parcels, **(alone | terms)))
+    assert (error.code, error.fields["terms"]) == ("policy.terms-without-model", idle)
+    assert draft(parcels, **alone).signed.agreement.datasets[0].model == "malicious"
+    shared = {"operations": ["match", "count"], "outputs": ["receiver", "both"]}  # a count's result may go to both
+    assert draft(parcels, **(alone | shared)).signed.agreement.datasets[0].outputs == ("receiver", "both")
 
 
 SUMS: dict[str, Any] = {

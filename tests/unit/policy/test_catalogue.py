@@ -255,7 +255,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], Rule | None]] = [
     ({}, {"agreement": "0" * 64}, Rule.AGREEMENT_CHANGED),
     ({"min_input": 200}, {}, Rule.INPUT_TOO_SMALL),
     ({"max_input": 64}, {}, Rule.INPUT_TOO_LARGE),
-    ({"runs_per_day": 0}, {}, Rule.RUNS_PER_DAY),
+    ({"runs_per_day": 1}, {}, Rule.RUNS_PER_DAY),
     ({"elements_per_day": 99}, {}, Rule.ELEMENTS_PER_DAY),
     ({}, {"dataset": "returns"}, Rule.DATASET_NOT_GRANTED),
     ({}, {"dataset": "no-such"}, Rule.DATASET_NOT_GRANTED),
@@ -267,6 +267,8 @@ def test_the_plan_names_the_rule_that_the_responder_applies(
     owner: Home, merchant: Home, terms: dict[str, Any], change: dict[str, Any], rule: Rule | None
 ) -> None:
     grant(owner, **terms)
+    if rule is Rule.RUNS_PER_DAY:
+        charge(owner, merchant)
     catalogue = catalogue_for(owner, merchant.identity.public)
     if change.get("release") == "all":
         change = {**change, "release": get_dataset(owner, "parcels").released_columns}
