@@ -41,7 +41,7 @@ bench: $(VENV)/.built           ## measured on this machine; JSON lines are appe
 	$(BIN)/python -m benchmarks.micro.vole --malicious --output benchmarks/results/micro.jsonl
 	$(BIN)/python -m benchmarks.micro.constant_time
 	$(BIN)/python -m benchmarks.macro.runs --output benchmarks/results/macro.jsonl
-	$(BIN)/python -m benchmarks.macro.shares
+	$(BIN)/python -m benchmarks.macro.shares --output benchmarks/results/shares.jsonl
 	$(BIN)/python -m benchmarks.report
 bench-peers: $(VENV)/.built     ## beside spu and other libraries' encryption, each in an environment of its own, in the same call
 	@mkdir -p benchmarks/results

@@ -58,7 +58,7 @@ def machine_line(found: Sequence[Sample]) -> str:
 
 def macro(found: Sequence[Sample]) -> str:
     """Return the table of whole runs."""
-    head = ("operation, keys a side", "runs", "wall s", "of it the run s", "plan said s", "CPU s, initiator")
+    head = ("operation, keys a side", "protocol", "runs", "wall s", "of it the run s", "plan said s", "CPU s, initiator")
     head += ("CPU s, responder", "peak MB, initiator", "peak MB, responder", "MB sent", "MB received", "plan said MB")
     rows = []
     for (operation, count), group in grouped(found, "operation", "rows").items():
@@ -66,7 +66,8 @@ def macro(found: Sequence[Sample]) -> str:
         moved = [median(group, key) / 1e6 for key in ("bytes_sent", "bytes_received", "plan_bytes_received")]
         rows.append(
             (
-                f"`{operation}`, {count:,}",
+                f"{operation}, {count:,}",
+                f"{group[0]['protocol']}, {group[0]['model']}",
                 str(len(group)),
                 f"{median(group, 'wall_seconds'):.2f}",
                 f"{median(group, 'run_seconds'):.2f}",
@@ -129,6 +130,17 @@ def encryption(found: Sequence[Sample]) -> str:
     return f"{whole}\n\n" + table(("encryption by peers", "µs a value", "CPU µs a value"), peer_rows)
 
 
+def shares(found: Sequence[Sample]) -> str:
+    """Return the table of CPU shares, the last measurement of each operation."""
+    last = {(sample["operation"], sample["rows"]): sample for sample in found}
+    parts = list(next(iter(last.values()))["shares"])
+    rows = [
+        (f"{operation}, {rows:,}", f"{sample['seconds']:.2f}", *(f"{sample['shares'][part]:.1%}" for part in parts))
+        for (operation, rows), sample in last.items()
+    ]
+    return table(("operation, keys a side", "s", *parts), rows)
+
+
 def okvs(found: Sequence[Sample]) -> str:
     """Return the table of the key-value store's failure rates."""
     head = ("keys", "widths", "trials a width", "failures", "bits a bit of width", "bits at 256", "by theory", "bits at 256")
@@ -167,8 +179,9 @@ def main() -> None:
     if whole:
         parts += [
             "## Whole runs",
-            "`psc match` (one released text column, CSV in and out) and `psc count` against a served Parquet file, mutual TLS on",
-            "the loopback interface; both parties share the cores. `wall` is the whole command, interpreter included.",
+            "`psc match` (one released text column; one-sided: none), `count` and `aggregate` (three sums by ten groups),",
+            "CSV in and out, against a served Parquet file, mutual TLS on the loopback interface; both parties share the cores.",
+            "`wall` is the whole command, interpreter included.",
             f"Medians. {machine_line(whole)}\n",
             macro(whole),
         ]
@@ -182,6 +195,14 @@ def main() -> None:
             "group (RFC 9380, RFC 9496). Medians, of the ratios too.",
             f"{machine_line(pairs)}\n",
             peers(pairs),
+        ]
+    profiled = samples("shares.jsonl")
+    if profiled:
+        parts += [
+            "\n## Where the CPU time goes",
+            "Shares of the samples of both processes, from the plan to the written result, CSV in and out (`perf`).",
+            f"{machine_line(profiled)}\n",
+            shares(profiled),
         ]
     encrypted = samples("rlwe.jsonl")
     if encrypted:
@@ -199,7 +220,7 @@ def main() -> None:
             ("two parties on one machine", "wall s", "MB sent", "MB received"),
             [
                 (
-                    f"`{operation}`, {count:,} keys a side",
+                    f"{operation} ({group[0]['protocol']}), {count:,} keys a side",
                     f"{median(group, 'wall_seconds'):.1f}",
                     f"{median(group, 'bytes_sent') / 1e6:.1f}",
                     f"{median(group, 'bytes_received') / 1e6:.1f}",

@@ -30,14 +30,19 @@ from benchmarks.micro.crypto import machine
 from psc.testing.companies import Companies
 from psc.testing.madeup import PARCEL_PHONE
 
-_LIMITS = ("--runs-per-day", 1000, "--max-input", 1 << 22)
+_LIMITS = ("--membership", "hidden,matcher", "--runs-per-day", 1000, "--max-input", 1 << 22)
 
 
-_OPTIONS: dict[str, tuple[str, ...]] = {
-    "match": ("--want", "status"),
-    "count": (),
-    "aggregate": ("--select", "sum:fee", "--select", "sum:weight", "--select", "sum:pieces", "--group-by", "city"),
+_SUMS = ("--select", "sum:fee", "--select", "sum:weight", "--select", "sum:pieces", "--group-by", "city")
+_RUNS: dict[str, tuple[str, ...]] = {
+    "match": ("match", "--want", "status"),
+    "match, one-sided": ("match",),
+    "match, dh-psi": ("match", "--want", "status", "--protocol", "dh-psi"),
+    "count": ("count",),
+    "aggregate": ("aggregate", *_SUMS),
+    "aggregate, members known to the matcher": ("aggregate", *_SUMS, "--membership", "matcher"),
 }
+"""What is run, by its name in the tables: operation and options."""
 _VALUES = ("fee:int64:0..100000", "weight:decimal:3:0..50", "pieces:int64:0..99")
 
 
@@ -74,17 +79,20 @@ def measured(companies: Companies, server: psutil.Process, operation: str, table
     """Run one operation and return its figures."""
     Path(f"/proc/{server.pid}/clear_refs").write_text("5")  # start the peak of resident memory anew
     before = server.cpu_times()
-    options: list[object] = ["--json", *_OPTIONS[operation]]
-    if operation != "count":
+    word, *words = _RUNS[operation]
+    options: list[object] = ["--json", *words]
+    if word != "count":
         options += ["--output", companies.folder / "out.csv", "--force"]
     begin = time.perf_counter()
-    result = companies.ask(operation, table, "phone", *options).json()
+    result = companies.ask(word, table, "phone", *options).json()
     wall = time.perf_counter() - begin
     after = server.cpu_times()
     status = Path(f"/proc/{server.pid}/status").read_text()
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     stats = result["stats"]
     return {
+        "protocol": plan["protocol"],
+        "model": plan["model"],
         "wall_seconds": wall,
         "run_seconds": stats["seconds"],
         "initiator_cpu_seconds": stats["cpu_seconds"],
@@ -110,8 +118,8 @@ def benchmark(rows: int, runs: int) -> Iterator[tuple[str, dict[str, Any]]]:
         server = psutil.Process(companies.serve())
         table = companies.folder / "orders.csv"
         plans = {
-            operation: companies.ask(operation, table, "phone", *words, "--dry-run", "--json").json()
-            for operation, words in _OPTIONS.items()
+            operation: companies.ask(word, table, "phone", *words, "--dry-run", "--json").json()
+            for operation, (word, *words) in _RUNS.items()
         }
         for _ in range(runs):
             for operation, plan in plans.items():
@@ -136,7 +144,7 @@ def main() -> None:
                     file.write(json.dumps(line) + "\n")
         for operation, found in samples.items():
             print(f"{operation} {rows:,} x {rows:,}, median of {len(found)}")
-            for key in found[0]:
+            for key in (key for key, value in found[0].items() if not isinstance(value, str)):
                 print(f"  {key:28} {statistics.median(sample[key] for sample in found):,.2f}")
 
 

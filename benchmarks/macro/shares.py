@@ -82,6 +82,10 @@ def _match(source: Path) -> Request:
     return psc.Match(source, on="phone", dataset="parcels", want=["status"], purpose=PURPOSE)
 
 
+def _match_dh(source: Path) -> Request:
+    return psc.Match(source, on="phone", dataset="parcels", want=["status"], protocol="dh-psi", purpose=PURPOSE)
+
+
 def _count(source: Path) -> Request:
     return psc.Count(source, on="phone", dataset="parcels", purpose=PURPOSE)
 
@@ -106,11 +110,11 @@ def main() -> None:
         companies.found()
         grant(companies, companies.folder / "parcels.csv")
         server = companies.serve()
-        for request in (_match, _count, _aggregate):
+        for request in (_match, _match_dh, _count, _aggregate):
             seconds, found = profiled(request, companies, server)
             whole = sum(found.values())
             parts = {part: found[part] / whole for part, _ in (*PARTS, (OTHER, ""))}
-            operation = request.__name__.strip("_")
+            operation = request.__name__.strip("_").replace("_dh", " by dh-psi")
             told = ", ".join(f"{part} {share:.1%}" for part, share in parts.items())
             print(f"{operation} {options.rows:,} x {options.rows:,}: {seconds:.2f} s; {told} ({whole} samples)")
             if options.output is not None:

@@ -13,7 +13,7 @@ from psc.node.home import Home
 from psc.node.own import own_card
 from psc.node.trust import Partner
 from psc.operations.aggregate import AskedColumns, asked_columns
-from psc.operations.estimate import LINK_BYTES_A_SECOND, LOCAL_BYTES_A_SECOND, Estimate, estimate
+from psc.operations.estimate import LINK_BYTES_A_SECOND, Estimate, estimate
 from psc.operations.leakage import Leakage, leakage_of
 from psc.operations.play import Play, RunShape
 from psc.operations.prepare import OwnTable, prepare_own
@@ -317,7 +317,7 @@ def _quickest(
 def _seconds(play: Play[Any, Any], shape: RunShape, status: Status, *, same_machine: bool) -> float:
     payload = play.payload_bytes(shape)
     figures = estimate(payload, play.curve_items(shape), status.seconds_per_item, same_machine=same_machine)
-    return figures.seconds + sum(payload) / (LOCAL_BYTES_A_SECOND if same_machine else LINK_BYTES_A_SECOND)
+    return figures.seconds + (0 if same_machine else sum(payload) / LINK_BYTES_A_SECOND)
 
 
 def _check_limit(size: int, limit: int) -> None:
