@@ -44,7 +44,7 @@ from psc.policy.release import (
 )
 from psc.protocols import dh_sum, masked_sums, owner_sum
 from psc.protocols.base import Script
-from psc.protocols.cells import Sums, check_cells
+from psc.protocols.cells import WEIGHT_LIMIT, Sums, check_cells
 from psc.protocols.padding import SMALLEST_SIZE, padded_size
 from psc.session.hello import AggregateTerms, Hello
 from psc.types import GroupColumn, Noise, ValueColumn
@@ -476,7 +476,7 @@ def check_own_weights(request: Aggregate, own: OwnTable) -> None:
         UsageError: one is 2^32 or more.
     """
     for name, weight in zip(weight_columns(request), own.weights, strict=True):
-        if (most := int(np.abs(weight.units).max(initial=0))) >= owner_sum.WEIGHT_LIMIT:
+        if (most := int(np.abs(weight.units).max(initial=0))) >= WEIGHT_LIMIT:
             raise _too_heavy(name, most)
 
 
@@ -487,7 +487,7 @@ def check_weight_bounds(terms: AggregateTerms) -> None:
         UsageError: one is above 2^32.
     """
     for weight in terms.weights:
-        if weight.magnitude > owner_sum.WEIGHT_LIMIT:  # a bound is a power of two that weights may reach
+        if weight.magnitude > WEIGHT_LIMIT:  # a bound is a power of two that weights may reach
             raise _too_heavy(weight.name, weight.magnitude)
 
 
@@ -498,7 +498,7 @@ def own_weights(own: OwnTable) -> NDArray[np.int64]:
 
 
 def _too_heavy(name: str, weight: int) -> UsageError:
-    return UsageError("operations.weight-too-large", name=name, weight=weight, limit=owner_sum.WEIGHT_LIMIT)
+    return UsageError("operations.weight-too-large", name=name, weight=weight, limit=WEIGHT_LIMIT)
 
 
 def shape_of(asked: RunRequest, allow: Allow, protocol: str, sizes: tuple[int, int], terms: AggregateTerms) -> RunShape:

@@ -1,4 +1,4 @@
-"""What the protocols of sums by group share: the table of cells, the names of groups, and how numbers travel.
+"""What the protocols of sums by group share: blocks, the table of cells, the names of groups, and how numbers travel.
 
 A *cell* is one pair of groups: a group of the receiver's items and a group of the sender's. Tables have one row a group of
 the receiver, one column a group of the sender; cells are numbered row by row. Without groups a party has one, named ``b""``.
@@ -15,27 +15,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from psc.crypto import Items, Rng
 from psc.errors import LocalProtocolError, UsageError
-from psc.protocols.base import Message, Script, chunks, recv, require, send
+from psc.protocols.base import Message, Script, check_fits, chunks, recv, require, send
 
 __all__ = [
     "CELLS_MAX",
     "LABEL_BYTES_MAX",
+    "WEIGHT_LIMIT",
     "CellCounts",
     "CellRule",
     "GroupLabels",
     "Sums",
     "Withhold",
     "are_places",
+    "check_blocks",
     "check_cells",
     "check_input",
     "check_labels",
+    "groups_within",
     "marks_bytes",
     "marks_of",
+    "padded_blocks",
     "recv_counts",
     "recv_labels",
     "send_counts",
     "send_labels",
+    "values_in_order",
+    "weights_within",
     "withheld_cells",
     "word_bytes",
     "words_of",
@@ -43,6 +50,9 @@ __all__ = [
 
 CELLS_MAX = 1024
 """The most cells of one table."""
+
+WEIGHT_LIMIT = 1 << 32
+"""Weights are below this in absolute value."""
 
 LABEL_BYTES_MAX = 2048
 """The longest name of a group, in bytes: eight labels of 64 bytes as a JSON list, whose escapes at most double a byte."""
@@ -89,6 +99,50 @@ class Sums:
     sums: NDArray[np.int64] | None
     labels: tuple[bytes, ...]
     withheld: NDArray[np.bool_]
+
+
+def check_blocks(blocks: Sequence[Items], sizes: Sequence[int]) -> None:
+    """Refuse own blocks that are not one a group, or larger than agreed.
+
+    Raises:
+        LocalProtocolError: there is another number of blocks.
+        EncodingError: one is larger than its size; nothing was sent.
+    """
+    check_input(len(blocks) == len(sizes), "groups")
+    for block, size in zip(blocks, sizes, strict=True):
+        check_fits(block, size)
+
+
+def padded_blocks(blocks: Sequence[Items], sizes: Sequence[int], rng: Rng) -> Items:
+    """Return the blocks one after another, each padded to its size."""
+    return Items.concat([block.padded(size, rng) for block, size in zip(blocks, sizes, strict=True)])
+
+
+def values_in_order(
+    vectors: Sequence[NDArray[np.int64]], sizes: Sequence[int], columns: int, order: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the values of padded blocks, 0 at dummies, in another order.
+
+    Args:
+        vectors: for each block one row an item, one column a statistic.
+        sizes: the blocks' padded sizes.
+        columns: number of statistics.
+        order: for every position the padded place whose values it has.
+    """
+    values = np.zeros((sum(sizes), columns), dtype=np.int64)
+    for start, vector in zip(np.cumsum([0, *sizes]), vectors, strict=False):  # one start more: the end
+        values[start : start + len(vector)] = vector
+    return values[order]
+
+
+def groups_within(groups: NDArray[Any], count: int) -> bool:
+    """Say whether all numbers of groups are below ``count``."""
+    return bool(((groups >= 0) & (groups < count)).all())
+
+
+def weights_within(weights: NDArray[np.int64]) -> bool:
+    """Say whether all weights are below ``WEIGHT_LIMIT`` in absolute value."""
+    return bool(((weights > -WEIGHT_LIMIT) & (weights < WEIGHT_LIMIT)).all())
 
 
 def check_cells(receiver_groups: int, sender_groups: int) -> None:

@@ -56,7 +56,6 @@ from psc.protocols.base import (
     Message,
     ProtocolSpec,
     Script,
-    check_fits,
     chunks,
     compute,
     recv,
@@ -67,13 +66,16 @@ from psc.protocols.base import (
 from psc.protocols.cells import (
     Sums,
     Withhold,
+    check_blocks,
     check_cells,
     check_input,
     check_labels,
+    padded_blocks,
     recv_counts,
     recv_labels,
     send_counts,
     send_labels,
+    values_in_order,
     withheld_cells,
     word_bytes,
     words_of,
@@ -223,7 +225,7 @@ def receiver(
         that adds up otherwise any linear function of the values (module docstring).
     """
     _check(params)
-    _check_blocks(blocks, params.receiver_blocks)
+    check_blocks(blocks, params.receiver_blocks)
     check_labels(labels, params.shape[0])
     to_us, to_them = params.output != "responder", params.output != "receiver"
     names = yield from recv_labels(params.shape[1])
@@ -278,7 +280,7 @@ def sender(
         The sender learns the receiver's padded sizes and, when the output goes to it, counts and sums that are not withheld.
     """
     _check(params)
-    _check_blocks(blocks, params.sender_blocks)
+    check_blocks(blocks, params.sender_blocks)
     check_labels(labels, params.shape[1])
     wanted = [(len(block), len(params.widths)) for block in blocks]
     check_input([vector.shape for vector in vectors] == wanted, "values")
@@ -289,7 +291,7 @@ def sender(
     order = yield from _return(blocks, params, rng)
     words = np.zeros((params.cells, len(params.widths)), dtype=np.uint64)
     if params.widths:
-        values = yield from compute(_ordered, vectors, params, order)
+        values = yield from compute(values_in_order, vectors, params.sender_blocks, len(params.widths), order)
         words = yield from masked_sums.owner(params.layout, values, rng)
     if noise is not None:
         words += noise.astype(np.uint64)
@@ -338,7 +340,7 @@ def message_bytes(params: Params) -> tuple[int, int]:
 
 def _match(blocks: Sequence[Items], params: Params, rng: Rng) -> Script[NDArray[np.int64]]:
     """The receiver's half: for every position of the sender's list the position of our item that it equals, or -1."""
-    padded = yield from compute(_padded, blocks, params.receiver_blocks, rng)
+    padded = yield from compute(padded_blocks, blocks, params.receiver_blocks, rng)
     blind = rng.scalar()
     own, theirs = list(chunks(params.receiver_size)), list(chunks(params.sender_size))
     tags: list[bytes] = []
@@ -393,10 +395,6 @@ def _return(blocks: Sequence[Items], params: Params, rng: Rng) -> Script[NDArray
     return order
 
 
-def _padded(blocks: Sequence[Items], sizes: Sequence[int], rng: Rng) -> Items:
-    return Items.concat([block.padded(size, rng) for block, size in zip(blocks, sizes, strict=True)])
-
-
 def _secret_order(sizes: Sequence[int], rng: Rng) -> NDArray[np.int64]:
     """Blocks stay one after another; inside each the order is random, so a position says nothing of a row."""
     starts = np.cumsum([0, *sizes])
@@ -404,7 +402,7 @@ def _secret_order(sizes: Sequence[int], rng: Rng) -> NDArray[np.int64]:
 
 
 def _shuffled(blocks: Sequence[Items], params: Params, order: NDArray[np.int64], rng: Rng) -> Items:
-    return _padded(blocks, params.sender_blocks, rng).take(order.astype(np.uint32))
+    return padded_blocks(blocks, params.sender_blocks, rng).take(order.astype(np.uint32))
 
 
 def _prefixes(points: PointBatch) -> bytes:
@@ -444,20 +442,6 @@ def _check(params: Params) -> None:
     check_input(min(params.receiver_blocks + params.sender_blocks) >= 1, "sizes of groups")
     check_input(all(1 <= width <= WIDTH_MAX for width in params.widths), "widths")
     check_widths(params.widths, params.output)
-
-
-def _check_blocks(blocks: Sequence[Items], sizes: Sequence[int]) -> None:
-    check_input(len(blocks) == len(sizes), "groups")
-    for block, size in zip(blocks, sizes):
-        check_fits(block, size)
-
-
-def _ordered(vectors: Sequence[NDArray[np.int64]], params: Params, order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The values in the order of ``MaskedItems``, 0 at dummies."""
-    values = np.zeros((params.sender_size, len(params.widths)), dtype=np.int64)
-    for start, vector in zip(np.cumsum([0, *params.sender_blocks]), vectors):
-        values[start : start + len(vector)] = vector
-    return values[order]
 
 
 def _offsets(withheld: NDArray[np.bool_], params: Params, rng: Rng) -> NDArray[np.uint64]:

@@ -47,10 +47,12 @@ from psc.protocols.cells import (
     check_cells,
     check_input,
     check_labels,
+    groups_within,
     marks_bytes,
     marks_of,
     recv_labels,
     send_labels,
+    weights_within,
     word_bytes,
     words_of,
 )
@@ -59,7 +61,6 @@ from psc.types import OutputTo
 __all__ = [
     "LEAKAGE",
     "SPEC",
-    "WEIGHT_LIMIT",
     "Params",
     "Release",
     "ReleasedTable",
@@ -68,9 +69,6 @@ __all__ = [
     "receiver",
     "sender",
 ]
-
-WEIGHT_LIMIT = 1 << 32
-"""Weights are below this in absolute value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +209,8 @@ def receiver(
     check_cells(*params.shape)
     check_fits(items, params.receiver_size)
     check_labels(labels, params.receiver_groups)
-    check_input(weights.shape == (len(items), params.weight_columns) and _light(weights), "weights")
-    check_input(groups.shape == (len(items),) and _within(groups, params.receiver_groups), "groups")
+    check_input(weights.shape == (len(items), params.weight_columns) and weights_within(weights), "weights")
+    check_input(groups.shape == (len(items),) and groups_within(groups, params.receiver_groups), "groups")
     rows = np.zeros(len(items), dtype=params.row_type)
     rows["group"], rows["weights"] = groups, weights
     numbers = np.arange(len(items), dtype=np.uint32)
@@ -262,14 +260,14 @@ def sender(
     check_labels(labels, params.sender_groups)
     check_input(values.shape == (len(items), len(params.statistics)), "values")
     check_input(len(params.weight_bounds) in (0, params.weight_columns), "bounds of weights")
-    check_input(groups.shape == (len(items),) and _within(groups, params.sender_groups), "groups")
+    check_input(groups.shape == (len(items),) and groups_within(groups, params.sender_groups), "groups")
     matched = yield from dh_psi.receiver(items, params.matching, rng)
     opened = matched.rows
     if opened is None:
         raise EncodingError("session.rows-missing")
     rows = np.frombuffer(opened.payloads, dtype=params.row_type)
-    require(_within(rows["group"], params.receiver_groups), "a row names a group that is not there")
-    require(_light(rows["weights"]), "a weight is out of range")
+    require(groups_within(rows["group"], params.receiver_groups), "a row names a group that is not there")
+    require(weights_within(rows["weights"]), "a weight is out of range")
     cells = rows["group"].astype(np.int64) * params.sender_groups + groups[opened.items]
     weights = _clipped(rows["weights"], params)
     counts, sums = yield from compute(_exact, cells, values[opened.items], weights, params)
@@ -293,14 +291,6 @@ def _clipped(weights: NDArray[np.int64], params: Params) -> NDArray[np.int64]:
     """Hold the receiver to its bounds, which the noise is scaled to. Clipped, not refused: an abort would say who is common."""
     bounds = np.array(params.weight_bounds, dtype=np.int64)
     return np.clip(weights, -bounds, bounds) if len(bounds) else weights
-
-
-def _within(groups: NDArray[Any], count: int) -> bool:
-    return bool(((groups >= 0) & (groups < count)).all())
-
-
-def _light(weights: NDArray[np.int64]) -> bool:
-    return bool(((weights > -WEIGHT_LIMIT) & (weights < WEIGHT_LIMIT)).all())
 
 
 def _exact(

@@ -52,20 +52,25 @@ from psc.crypto.vole import VolePsiOutputs
 from psc.protocols import masked_sums, vole_psi
 from psc.protocols.base import CHUNK_BYTES, ProtocolSpec, Script, check_fits, chunks, compute, require, send
 from psc.protocols.cells import (
+    WEIGHT_LIMIT,
     Sums,
     Withhold,
+    check_blocks,
     check_cells,
     check_input,
     check_labels,
+    groups_within,
+    padded_blocks,
     recv_counts,
     recv_labels,
     send_counts,
     send_labels,
+    values_in_order,
+    weights_within,
     withheld_cells,
 )
-from psc.protocols.dh_psi import SenderTags, recv_bytes
+from psc.protocols.dh_psi import SenderTags, distinct, recv_bytes
 from psc.protocols.dh_sum import WIDTH_MAX, check_widths, low_bits, recv_sums, send_sums, signed
-from psc.protocols.owner_sum import WEIGHT_LIMIT
 from psc.types import OutputTo
 
 __all__ = ["LEAKAGE", "SPEC", "Params", "check_feasible", "message_bytes", "receiver", "sender"]
@@ -196,8 +201,8 @@ def receiver(
     _check(params)
     check_fits(items, params.receiver_size)
     check_labels(labels, params.receiver_groups)
-    check_input(weights.shape == (len(items), params.weight_columns) and _light(weights), "weights")
-    check_input(groups.shape == (len(items),) and _within(groups, params.receiver_groups), "groups")
+    check_input(weights.shape == (len(items), params.weight_columns) and weights_within(weights), "weights")
+    check_input(groups.shape == (len(items),) and groups_within(groups, params.receiver_groups), "groups")
     to_us, to_them = params.output != "responder", params.output != "receiver"
     names = yield from recv_labels(params.shape[1])
     rule = withhold(names)  # it may refuse; later, when counts are known, a refusal would tell the sender about them
@@ -251,9 +256,7 @@ def sender(
         The sender learns the receiver's padded size and, when the output goes to it, counts and sums that are not withheld.
     """
     _check(params)
-    check_input(len(blocks) == len(params.sender_blocks), "groups")
-    for block, size in zip(blocks, params.sender_blocks, strict=True):
-        check_fits(block, size)
+    check_blocks(blocks, params.sender_blocks)
     check_labels(labels, params.shape[1])
     check_input([vector.shape for vector in vectors] == [(len(block), len(params.widths)) for block in blocks], "values")
     check_input(noise is None or noise.shape == (params.cells, len(params.widths)), "noise")
@@ -263,7 +266,7 @@ def sender(
     order = yield from _be_matched(blocks, params, rng)
     words = np.zeros((params.cells, len(params.widths)), dtype=np.uint64)
     if params.widths:
-        values = yield from compute(_ordered, vectors, params, order)
+        values = yield from compute(values_in_order, vectors, params.sender_blocks, len(params.widths), order)
         words = _own_layers((yield from masked_sums.owner(params.layout, values, rng)), params)
     if noise is not None:
         words += noise.astype(np.uint64)
@@ -319,24 +322,20 @@ def _match(items: Items, params: Params, rng: Rng) -> Script[NDArray[np.int64]]:
     theirs = yield from recv_bytes(SenderTags, "tags", params.sender_size, matching.tag_bytes)
     positions = yield from compute(find_tags, own[: len(items) * matching.tag_bytes], theirs, matching.tag_bytes)
     found = positions[positions >= 0]
-    require(len(np.unique(found)) == len(found), "two of our items match one tag")
+    require(distinct(found, params.sender_size) == len(found), "two of our items match one tag")
     return positions
 
 
 def _be_matched(blocks: Sequence[Items], params: Params, rng: Rng) -> Script[NDArray[np.int64]]:
     """The sender's half: send the tags; the result is their order, the padded place of every position."""
     size = params.matching.tag_bytes
-    padded = yield from compute(_padded, blocks, params.sender_blocks, rng)
+    padded = yield from compute(padded_blocks, blocks, params.sender_blocks, rng)
     outputs = yield from vole_psi.evaluate_all(padded, params.matching, rng)
     tags = yield from compute(_tags, outputs, size, work=sum(len(block) for block in blocks))
     ordered, order = yield from compute(_sorted_blocks, tags, params)
     for start, stop in chunks(params.sender_size, CHUNK_BYTES // size):
         yield from send(SenderTags(ordered[start * size : stop * size]))
     return order
-
-
-def _padded(blocks: Sequence[Items], sizes: Sequence[int], rng: Rng) -> Items:
-    return Items.concat([block.padded(size, rng) for block, size in zip(blocks, sizes, strict=True)])
 
 
 def _tags(outputs: VolePsiOutputs, length_bytes: int) -> bytes:
@@ -376,14 +375,6 @@ def _check(params: Params) -> None:
     check_input(all(1 <= width <= WIDTH_MAX for width in params.widths), "widths")
 
 
-def _light(weights: NDArray[np.int64]) -> bool:
-    return bool(((weights > -WEIGHT_LIMIT) & (weights < WEIGHT_LIMIT)).all())
-
-
-def _within(groups: NDArray[np.integer[Any]], count: int) -> bool:
-    return bool(((groups >= 0) & (groups < count)).all())
-
-
 def _layers(
     positions: NDArray[np.int64], groups: NDArray[np.integer[Any]], weights: NDArray[np.int64], params: Params
 ) -> list[masked_sums.Layer]:
@@ -399,14 +390,6 @@ def _layers(
             factors[positions] = weights[:, weight]
         found.append(masked_sums.Layer(cells, factors))
     return found
-
-
-def _ordered(vectors: Sequence[NDArray[np.int64]], params: Params, order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The values in the order of the tags, 0 at dummies."""
-    values = np.zeros((params.sender_size, len(params.widths)), dtype=np.int64)
-    for start, vector in zip(np.cumsum([0, *params.sender_blocks]), vectors):
-        values[start : start + len(vector)] = vector
-    return values[order]
 
 
 def _offsets(withheld: NDArray[np.bool_], params: Params, rng: Rng) -> NDArray[np.uint64]:
