@@ -20,13 +20,14 @@ from psc.errors import AuditError, AuthenticationError
 from psc.node.fields import Digest, IdentityKey, NodeName, RunId, Timestamp
 from psc.node.identity import fingerprint, verify
 from psc.node.signed import FormatError, document_of, dump, load_object, texts_of
-from psc.session.hello import AggregateTerms
+from psc.session.hello import ATTEMPTS_MAX, AggregateTerms
 from psc.types import Document, KeyColumn, Model, Noise, OperationName, OutputTo, PlainText, ReleasedColumn
 
 __all__ = [
     "LeakageStatement",
     "Receipt",
     "ReceiptParty",
+    "ResumedRun",
     "SignedReceipt",
     "Transcript",
     "VerifiedReceipt",
@@ -60,6 +61,15 @@ class LeakageStatement(Document):
     responder: Lines
 
 
+class ResumedRun(Document):
+    """What a run went on with: its first attempt, the shards that were finished, the hash that chains their messages."""
+
+    run_id: RunId
+    attempt: Annotated[int, Field(ge=2, le=ATTEMPTS_MAX)]
+    finished: Annotated[int, Field(ge=1)]
+    chain: Digest
+
+
 class Receipt(Document):
     """The record of one run."""
 
@@ -86,6 +96,7 @@ class Receipt(Document):
     output_to: OutputTo
     initiator_size_padded: Size
     responder_size_padded: Size
+    resumed: ResumedRun | None = None
     transcript: Transcript
     leakage: LeakageStatement
     self_rules: Lines

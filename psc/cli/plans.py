@@ -56,6 +56,7 @@ def plan_shown(plan: Plan, own_name: str) -> list[RenderableType]:
         (label("moves"), label("moved-text", sent=bytes_text(estimate.bytes_sent), received=bytes_text(estimate.bytes_received))),
         (label("time"), label("about", time=seconds_text(estimate.seconds))),
         (label("quota"), label("plan-quota", left=plan.quota_left)),
+        *([(label("resumes"), plan.kept_note)] if plan.kept_note else []),
         (label("refused-by"), label("no-rule")),
     ]
     return [

@@ -172,6 +172,13 @@ def match(
     unmask: Annotated[
         bool, typer.Option("--unmask", help=say("Write own key columns in full; it is recorded", "完整写出本方键列；会被记录"))
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume/--no-resume",
+            help=say("Go on with a large match that broke off, after the parts that were finished", "接续此前中断的大型匹配"),
+        ),
+    ] = True,
     dry_run: DryRunOption = False,
     force: ForceOption = False,
 ) -> None:
@@ -194,6 +201,7 @@ def match(
         on_bad=on_bad.value,
         rejects=rejects,
         minimum_result=minimum_result,
+        resume=resume,
     )
     _run(cli, asked.partner, request, dry_run=dry_run, written=_Written(output, unmask))
 
@@ -313,7 +321,15 @@ def _run(cli: Cli, partner_name: str, request: Request, *, dry_run: bool, writte
             return
         if cli.verbose:
             cli.detail(*plan_shown(plan, node.name))
-        result = watched(cli, plan.run)
+        elif plan.kept_note:
+            cli.note(plan.kept_note)
+        try:
+            result = watched(cli, plan.run)
+        except BaseException:
+            if plan.kept is not None and plan.kept.chain:
+                run = plan.kept.run
+                cli.note(label("kept", finished=len(plan.kept.chain), shards=run.shards, until=run.until))
+            raise
         _finish(cli, node, plan, result, written)
 
 

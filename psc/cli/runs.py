@@ -15,11 +15,14 @@ from psc.errors import AuditError, UsageError
 from psc.texts import language
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
     from rich.console import RenderableType
 
-    from psc.audit.receipt import SignedReceipt, VerifiedReceipt
+    from psc.audit.receipt import ResumedRun, SignedReceipt, VerifiedReceipt
     from psc.node.home import Home
+    from psc.node.kept import KeptRun
     from psc.node.runs import RunRecord
 
 __all__ = ["register"]
@@ -56,12 +59,14 @@ def list_all(
     status: Annotated[Status | None, typer.Option(help=say("Only runs in this status", "只列此状态"))] = None,
 ) -> None:
     """List runs."""
+    from psc.node.kept import drop_old, kept_runs
     from psc.node.runs import list_runs, mark_interrupted
 
     with cli.home() as home:
         mark_interrupted(home)
-        records = list_runs(home, limit=limit, status=status)
-    document = {"runs": [_document(record) for record in records]}
+        drop_old(home)
+        records, kept = list_runs(home, limit=limit, status=status), kept_runs(home)
+    document = {"runs": [_document(record) | _kept(kept, record) for record in records]}
     if not records:
         cli.answer(document, wraps(label("runs-none")))
         return
@@ -70,7 +75,11 @@ def list_all(
     for record in records:
         what = label(f"run-line-{record.direction}", operation=record.operation, partner=record.partner, dataset=record.dataset)
         started = record.started_at[:16].replace("T", " ")
-        rows.append([record.run_id, started, what, label(f"run-{record.status}"), seconds_text(record.seconds)])
+        said = label(f"run-{record.status}")
+        if record.run_id in kept and record.status != "running":
+            run, finished = kept[record.run_id]
+            said += f" ({finished}/{run.shards})"
+        rows.append([record.run_id, started, what, said, seconds_text(record.seconds)])
     cli.answer(document, listing(columns, rows, right=columns[-1:], whole=columns[:1]))
 
 
@@ -80,12 +89,14 @@ def show(
     verify: Annotated[bool, typer.Option("--verify", help=_VERIFY)] = False,
 ) -> None:
     """Show a run or a receipt file."""
+    from psc.node.kept import kept_runs
     from psc.node.runs import get_run, receipt_of
     from psc.node.trust import known_identities
     from psc.node.unmasking import unmaskings_of
 
     record: RunRecord | None = None
     delivered: pa.Table | None = None
+    kept: dict[str, tuple[KeptRun, int]] = {}
     unmaskings: list[dict[str, object]] = []
     signed: SignedReceipt | None
     with cli.home() as home:
@@ -93,7 +104,7 @@ def show(
             signed = _read_receipt(Path(run))
         else:
             run_id = _full_id(home, run)
-            record = get_run(home, run_id)
+            record, kept = get_run(home, run_id), kept_runs(home)
             unmaskings = unmaskings_of(home, run_id)
             delivered = _delivered_groups(home, record)
             stored = receipt_of(home, run_id)
@@ -104,13 +115,15 @@ def show(
                 raise AuditError("cli.receipt-missing", run=run_id, status=record.status)
         agreement = None if signed is None else _agreement_id(home, signed.receipt.agreement_digest)
         verified = _verified(signed, known_identities(home)) if verify and signed is not None else None
-    document: dict[str, object] = {} if record is None else {"run": _document(record), "unmasked": unmaskings}
+    document: dict[str, object] = {}
+    if record is not None:
+        document = {"run": _document(record) | _kept(kept, record), "unmasked": unmaskings}
     document["agreement"] = agreement
     document["receipt"] = None if signed is None else signed.receipt.model_dump(mode="json")
     if verified is not None:
         document["verified"] = {"initiator": verified.initiator, "responder": verified.responder}
     told = [(label("unmasked"), label("unmasked-text", when=entry["at"], file=entry["file"])) for entry in unmaskings]
-    parts: list[RenderableType] = [] if record is None else [facts([*_record_facts(record), *told])]
+    parts: list[RenderableType] = [] if record is None else [facts([*_record_facts(record), *_kept_facts(kept, record), *told])]
     if delivered is not None:
         parts += ["", *groups_shown(delivered)]
     cli.answer(document, *parts, *_receipt_shown(signed, verified, agreement))
@@ -276,6 +289,7 @@ def _receipt_shown(signed: SignedReceipt | None, verified: VerifiedReceipt | Non
         (label("agreement"), agreement or label("agreement-not-here")),
         (label("agreement-digest"), receipt.agreement_digest),
         (label("accepted-at"), receipt.accepted_at),
+        *(() if receipt.resumed is None else ((label("resumes"), _resumed_text(receipt.resumed)),)),
         *((label("self-rule"), rule) for rule in receipt.self_rules),
     ]
     shown: list[RenderableType] = ["", facts(rows, title=label("receipt"))]
@@ -290,6 +304,25 @@ def _receipt_shown(signed: SignedReceipt | None, verified: VerifiedReceipt | Non
     else:
         shown += ["", wraps(label("receipt-unverified"))]
     return shown
+
+
+def _resumed_text(resumed: ResumedRun) -> str:
+    return label("resumed", finished=number_text(resumed.finished), run=resumed.run_id, attempt=number_text(resumed.attempt))
+
+
+def _kept(kept: Mapping[str, tuple[KeptRun, int]], record: RunRecord) -> dict[str, object]:
+    """Return what is kept of a run that broke off, for machines."""
+    if record.run_id not in kept:
+        return {}
+    run, finished = kept[record.run_id]
+    return {"kept": {"first_run_id": run.run_id, "finished_shards": finished, "shards": run.shards, "until": run.until}}
+
+
+def _kept_facts(kept: Mapping[str, tuple[KeptRun, int]], record: RunRecord) -> list[tuple[str, RenderableType]]:
+    if record.run_id not in kept:
+        return []
+    run, finished = kept[record.run_id]
+    return [(label("kept-parts"), label("kept-parts-text", finished=finished, shards=run.shards, until=run.until))]
 
 
 def _document(record: RunRecord) -> dict[str, object]:

@@ -28,6 +28,7 @@ __all__ = [
     "deliver_result",
     "finish_run",
     "get_run",
+    "is_running",
     "keep_receipt",
     "list_runs",
     "mark_interrupted",
@@ -264,6 +265,13 @@ def mark_interrupted(home: Home) -> tuple[RunRecord, ...]:
                 update = {"status": "failed", "code": "node.run-interrupted", "finished_at": timestamp(now())}
                 ended.append(_write(db, record.model_copy(update=update)))
     return tuple(ended)
+
+
+def is_running(home: Home, run_id: str) -> bool:
+    """Say whether a run goes on in a process of this machine that lives; an unknown run does not."""
+    with home.store.read() as db:
+        row = db.execute("SELECT record FROM runs WHERE run_id = ? AND status = 'running'", (run_id,)).fetchone()
+    return row is not None and _alive(stored_document(RunRecord, row[0]).process)
 
 
 def _read(db: sqlite3.Connection, run_id: str) -> RunRecord:

@@ -18,13 +18,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from psc.crypto import Items, Rng
+from psc.crypto import Items
 from psc.data.groups import places_of
 from psc.data.values import entry_bound
 from psc.engines import available, engine, hiding_engine
 from psc.errors import CryptoError, MalformedMessageError, ParameterMismatchError, Rule, UsageError
 from psc.node.tables import LoadedDataset
-from psc.operations.play import Play, RunShape, leg_items
+from psc.operations.play import Basis, Play, RunShape, leg_items
 from psc.operations.prepare import OwnTable
 from psc.operations.results import AggregateResult, Ended
 from psc.operations.select import statistics_of
@@ -273,30 +273,30 @@ class DhSumAggregate(EncryptedAggregate):
     def _statement(self, shape: RunShape) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return dh_sum.LEAKAGE[shape.output_to]
 
-    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[Sums | None]:
+    def ask(self, shape: RunShape, own: OwnTable, basis: Basis) -> Script[Sums | None]:
         mine, theirs = own.groups, len(shape.responder_blocks)
         blocks = blocks_of(own.keyed.items, mine.index, len(mine.labels))
         each = _dummies(shape.noise, shape.terms)
         if each:
             blocks = [Items.concat([block, matcher_dummies(g, theirs, each)]) for g, block in enumerate(blocks)]
-        params = _dh_sum_params(shape, context)
-        sums = yield from dh_sum.receiver(blocks, params, rng, withhold(mine.labels, shape, each), label_bytes(mine.labels))
+        params = _dh_sum_params(shape, basis.context)
+        sums = yield from dh_sum.receiver(blocks, params, basis.rng, withhold(mine.labels, shape, each), label_bytes(mine.labels))
         return _unbiased(sums, shape)
 
-    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[Sums | None]:
+    def answer(self, shape: RunShape, dataset: LoadedDataset, basis: Basis) -> Script[Sums | None]:
         index, labels, terms = dataset.group_of_key, group_names(dataset, shape.terms), shape.terms
         blocks = blocks_of(dataset.keyed.items, index, len(labels))
         entries = entries_of(dataset)
         vectors = [entries[index == h] for h in range(len(labels))]
         cells, each, noise = terms.own_groups * len(labels), _dummies(shape.noise, terms), None
         if shape.noise is not None:
-            common = draw_common(rng, shape.noise, _numbers(terms), cells).reshape(terms.own_groups, -1)
-            blocks = [Items.concat([block, owner_dummies(rng, h, common[:, h], each)]) for h, block in enumerate(blocks)]
+            common = draw_common(basis.rng, shape.noise, _numbers(terms), cells).reshape(terms.own_groups, -1)
+            blocks = [Items.concat([block, owner_dummies(basis.rng, h, common[:, h], each)]) for h, block in enumerate(blocks)]
             vectors = [np.pad(v, ((0, len(block) - len(v)), (0, 0))) for v, block in zip(vectors, blocks, strict=True)]
             if shape.output_to != "responder":  # a sum that only the owner learns needs no noise of its own
-                noise = draw_noise(rng, shape.noise, _numbers(terms), cells, _bounds(shape))
+                noise = draw_noise(basis.rng, shape.noise, _numbers(terms), cells, _bounds(shape))
         told = place_bytes(labels) if shape.output_to == "responder" else label_bytes(labels)
-        sums = yield from dh_sum.sender(blocks, vectors, told, _dh_sum_params(shape, context), rng, noise)
+        sums = yield from dh_sum.sender(blocks, vectors, told, _dh_sum_params(shape, basis.context), basis.rng, noise)
         return None if sums is None else _unbiased(sums, shape)
 
 
@@ -342,17 +342,17 @@ class OwnerSumAggregate(AggregatePlay):
     def _statement(self, shape: RunShape) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return owner_sum.LEAKAGE[shape.output_to]
 
-    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[Sums | None]:
-        labels, params = label_bytes(own.groups.labels), _owner_sum_params(shape, context)
-        return owner_sum.receiver(own.keyed.items, own.groups.index, own_weights(own), params, rng, labels)
+    def ask(self, shape: RunShape, own: OwnTable, basis: Basis) -> Script[Sums | None]:
+        labels, params = label_bytes(own.groups.labels), _owner_sum_params(shape, basis.context)
+        return owner_sum.receiver(own.keyed.items, own.groups.index, own_weights(own), params, basis.rng, labels)
 
-    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[Sums | None]:
-        terms, labels, params = shape.terms, group_names(dataset, shape.terms), _owner_sum_params(shape, context)
+    def answer(self, shape: RunShape, dataset: LoadedDataset, basis: Basis) -> Script[Sums | None]:
+        terms, labels, params = shape.terms, group_names(dataset, shape.terms), _owner_sum_params(shape, basis.context)
         drawn: NDArray[np.int64] | None = None
         if shape.noise is not None:
             # Here, before the first message: how long the samplers take depends on what they draw.
             bounds, cells = [1, *_bounds(shape)], (terms.own_groups, len(labels))
-            drawn = draw_noise(rng, shape.noise, _numbers(terms), math.prod(cells), bounds).reshape(*cells, -1)
+            drawn = draw_noise(basis.rng, shape.noise, _numbers(terms), math.prod(cells), bounds).reshape(*cells, -1)
 
         def release(counts: NDArray[np.int64], sums: NDArray[np.int64]) -> owner_sum.Table:
             if drawn is not None:
@@ -362,8 +362,8 @@ class OwnerSumAggregate(AggregatePlay):
             withheld = suppress_blocks(np.maximum(counts, 0), terms.own_places, labels, terms.minimum_group)
             return owner_sum.Table(counts, sums, withheld)
 
-        entries = entries_of(dataset)
-        return owner_sum.sender(dataset.keyed.items, dataset.group_of_key, entries, label_bytes(labels), params, rng, release)
+        entries, told = entries_of(dataset), label_bytes(labels)
+        return owner_sum.sender(dataset.keyed.items, dataset.group_of_key, entries, told, params, basis.rng, release)
 
     def common(self, asked: Sums | None) -> int | None:
         return None

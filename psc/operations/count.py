@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from psc.crypto import Items, Rng
+from psc.crypto import Items
 from psc.node.tables import LoadedDataset
-from psc.operations.play import Play, RunShape
+from psc.operations.play import Basis, Play, RunShape
 from psc.operations.prepare import OwnTable
 from psc.operations.results import CountResult, Ended
 from psc.policy.release import draw_common, dummies, matcher_dummies, owner_dummies
@@ -45,17 +45,17 @@ class DhPsiCount(Play[dh_psi_count.Count, dh_psi_count.Count]):
     def fields(self, shape: RunShape) -> dict[str, str]:
         return {} if shape.noise is None else {"noise": str(shape.noise)}
 
-    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[dh_psi_count.Count]:
+    def ask(self, shape: RunShape, own: OwnTable, basis: Basis) -> Script[dh_psi_count.Count]:
         items, each = own.keyed.items, _dummies(shape)
         if each:
             items = Items.concat([items, matcher_dummies(0, 1, each)])
-        return _unbiased((yield from dh_psi_count.receiver(items, _params(shape, context), rng)), each)
+        return _unbiased((yield from dh_psi_count.receiver(items, _params(shape, basis.context), basis.rng)), each)
 
-    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[dh_psi_count.Count]:
+    def answer(self, shape: RunShape, dataset: LoadedDataset, basis: Basis) -> Script[dh_psi_count.Count]:
         items, each = dataset.keyed.items, _dummies(shape)
         if shape.noise is not None:
-            items = Items.concat([items, owner_dummies(rng, 0, draw_common(rng, shape.noise, 1, 1), each)])
-        return _unbiased((yield from dh_psi_count.sender(items, _params(shape, context), rng)), each)
+            items = Items.concat([items, owner_dummies(basis.rng, 0, draw_common(basis.rng, shape.noise, 1, 1), each)])
+        return _unbiased((yield from dh_psi_count.sender(items, _params(shape, basis.context), basis.rng)), each)
 
     def common(self, asked: dh_psi_count.Count) -> int:
         return asked.common or 0

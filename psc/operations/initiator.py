@@ -15,13 +15,15 @@ from psc.node.certificates import own_certificate_digest
 from psc.node.clock import now, timestamp
 from psc.node.home import Home
 from psc.node.identity import verify
+from psc.node.kept import Kept
 from psc.node.own import own_card
 from psc.node.runs import keep_receipt, start_run
 from psc.node.trust import Partner
 from psc.operations.plan import Plan, too_small
-from psc.operations.play import RunShape
+from psc.operations.play import Basis, RunShape
 from psc.operations.progress import Cancel, ProgressCallback, Tracker
 from psc.operations.results import Ended, Result
+from psc.operations.resume import begin_or_go_on, can_go_on, keeper, kept_by_initiator, offer
 from psc.operations.running import Clock, record_end, record_failure, stoppable
 from psc.operations.status import PROTOCOLS
 from psc.operations.terms import leakage_for, play_of, receipt_of_run
@@ -83,10 +85,13 @@ class Asking:
             cancel.on_set(_aborter(channel))
             with stoppable(self.home, run_id, channel):
                 accept = self._check_accept(plan, hello, accepted, accept_signature)
+                play = play_of(RunShape.of(hello, accept))
+                plan.kept = begin_or_go_on(self.home, play, hello, accept, plan.kept, plan.own)
                 played = self._play(plan, hello, accept, channel, tracker, cancel, clock)
         except BaseException as error:
             if channel is not None:
                 _abort(channel, error)
+                plan.drop_kept(unless=can_go_on(error))
             record_failure(self.home, run_id, error, clock.stats(channel))
             raise
         finally:
@@ -94,6 +99,7 @@ class Asking:
                 channel.close()
         # Only now, when the partner has seen the last of this run: whether a result is refused depends on what is common, and
         # a run that ended in another way, or later, would tell the partner.
+        plan.drop_kept()
         try:
             result = _result(plan, played)
         except BaseException as error:
@@ -103,6 +109,12 @@ class Asking:
         record_end(self.home, run_id, "finished", result.stats, partner_size=accept.responder_size)
         tracker.stage("done")
         return result
+
+    def kept(self, plan: Plan) -> Kept | None:
+        """Return what is kept of an earlier attempt at this plan."""
+        if plan.shape is None or plan.own is None or play_of(plan.shape).shard_count(plan.shape) == 1:
+            return None
+        return kept_by_initiator(self.home, self._hello(plan, "0" * 26), plan.partner_size, plan.own)
 
     def _hello(self, plan: Plan, run_id: str) -> Hello:
         if plan.entry is None or plan.shape is None:
@@ -137,8 +149,7 @@ class Asking:
             rules=RULES_ID,
             number_metadata=plan.entry.number_metadata,
             initiator_size=plan.own_size,
-            shard=0,
-            attempt=1,
+            resumes=offer(plan.kept) if getattr(plan.request, "resume", False) else None,
             sent_at=timestamp(now()),
         )
 
@@ -148,6 +159,11 @@ class Asking:
         if accept.hello != hello.digest():
             raise AuthenticationError("operations.accept-other-hello", partner=self.partner.name)
         shape = RunShape.of(hello, accept)
+        offered = 0 if hello.resumes is None else len(hello.resumes.shards)
+        if accept.finished > offered:
+            raise ParameterMismatchError(
+                "operations.versions-differ", what="finished shards", ours=offered, theirs=accept.finished, software="-"
+            )
         if not play_of(shape).accepts(shape, plan.partner_size):
             # The plan showed the size; another one would mean other bytes, other leakage, perhaps more than we can hold.
             raise ParameterMismatchError(
@@ -181,7 +197,7 @@ class Asking:
             raise LocalProtocolError("operations.plan-used")
         shape = RunShape.of(hello, accept)
         play = play_of(shape)
-        script = play.ask(shape, plan.own, identity.label, Rng.system())
+        script = play.ask(shape, plan.own, Basis(identity.label, Rng.system(), keeper(plan.kept, session)))
         asked = self._compute(script, session, tracker, cancel)
         tracker.stage("finishing")
         # Before the receipt: what does not decode ends the run on both sides, unsigned.

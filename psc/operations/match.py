@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 
-from psc.crypto import Rng
 from psc.data.release import RowLayout
 from psc.node.tables import LoadedDataset
-from psc.operations.play import Play, RunShape, vole_items
+from psc.operations.play import Basis, Play, RunShape, vole_items
 from psc.operations.prepare import OwnTable
 from psc.operations.results import SOURCE_ROW, Ended, MatchResult, ReleasedRows, join_rows
 from psc.protocols import dh_psi, shards, vole_psi
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from psc.operations.requests import Request
 
 __all__ = ["DhPsiMatch", "VolePsiMatch"]
+
+P = TypeVar("P", bound=dh_psi.Params)
 
 
 class _Match(Play[dh_psi.Intersection, dh_psi.SenderOutput]):
@@ -32,10 +33,15 @@ class _Match(Play[dh_psi.Intersection, dh_psi.SenderOutput]):
         """Return how the sets of a run are split."""
         return shards.shards_of(*shape.sizes, self.shard_keys)
 
+    def shard_count(self, shape: RunShape) -> int:
+        return self.split(shape).count
+
     def fields(self, shape: RunShape) -> dict[str, str]:
         split = self.split(shape)
         sizes = {"initiator_shard": f"{split.receiver_size:,}", "responder_shard": f"{split.sender_size:,}"}
-        return {"shards": f"{split.count:,}", **sizes} if split.count > 1 else {}
+        if split.count == 1:
+            return {}
+        return {"shards": f"{split.count:,}", "finished_shards": f"{shape.finished:,}", **sizes}
 
     def statement(self, shape: RunShape) -> tuple[list[str], list[str]]:
         mine, theirs = list(self.spec.leakage_receiver), list(self.spec.leakage_sender)
@@ -46,7 +52,18 @@ class _Match(Play[dh_psi.Intersection, dh_psi.SenderOutput]):
         if self.split(shape).count > 1:
             mine.append("leakage.match.shards")
             theirs.append("leakage.match.shards")
+        if shape.finished:
+            mine.append("leakage.match.resumed")
         return mine, theirs
+
+    def _receive(self, find: shards.Find[P], own: OwnTable, params: P, basis: Basis) -> Script[dh_psi.Intersection]:
+        return shards.receiver(find, own.keyed.items, params, basis.rng, self.shard_keys, basis.keep)
+
+    def _send(self, offer: shards.Offer[P], dataset: LoadedDataset, params: P, basis: Basis) -> Script[dh_psi.SenderOutput]:
+        rows = None
+        if dataset.rows is not None:
+            rows = dh_psi.SenderRows(dataset.rows.items, dataset.rows.counters, dataset.rows.payloads)
+        return shards.sender(offer, dataset.keyed.items, rows, params, basis.rng, self.shard_keys, basis.keep)
 
     def common(self, asked: dh_psi.Intersection) -> int:
         return len(asked.matched)
@@ -84,19 +101,18 @@ class DhPsiMatch(_Match):
     spec = dh_psi.SPEC
 
     def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
-        return shards.message_bytes(dh_psi.message_bytes, _params(shape, b""), self.shard_keys)
+        return shards.message_bytes(dh_psi.message_bytes, _params(shape, b""), self.shard_keys, shape.finished)
 
     def work_items(self, shape: RunShape) -> tuple[int, int]:
         split = self.split(shape)
-        blinded = split.count * split.receiver_size
-        return 2 * blinded, blinded + shape.sizes[1]
+        blinded = (split.count - shape.finished) * split.receiver_size
+        return 2 * blinded, blinded + shape.sizes[1] * (split.count - shape.finished) // split.count
 
-    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[dh_psi.Intersection]:
-        return shards.receiver(dh_psi.find, own.keyed.items, _params(shape, context), rng, self.shard_keys)
+    def ask(self, shape: RunShape, own: OwnTable, basis: Basis) -> Script[dh_psi.Intersection]:
+        return self._receive(dh_psi.find, own, _params(shape, basis.context), basis)
 
-    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[dh_psi.SenderOutput]:
-        params = _params(shape, context)
-        return shards.sender(dh_psi.offer, dataset.keyed.items, _sealed(dataset), params, rng, self.shard_keys)
+    def answer(self, shape: RunShape, dataset: LoadedDataset, basis: Basis) -> Script[dh_psi.SenderOutput]:
+        return self._send(dh_psi.offer, dataset, _params(shape, basis.context), basis)
 
 
 class VolePsiMatch(_Match):
@@ -106,13 +122,16 @@ class VolePsiMatch(_Match):
     models = ("semi-honest", "malicious")
 
     def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
-        return shards.message_bytes(vole_psi.message_bytes, _vole_params(shape, b""), self.shard_keys)
+        return shards.message_bytes(vole_psi.message_bytes, _vole_params(shape, b""), self.shard_keys, shape.finished)
 
     def work_items(self, shape: RunShape) -> tuple[int, int]:
-        return shape.sizes
+        count = self.shard_count(shape)
+        mine, theirs = (size * (count - shape.finished) // count for size in shape.sizes)
+        return mine, theirs
 
     def curve_items(self, shape: RunShape) -> tuple[float, float]:
-        return vole_items(shape), vole_items(shape)
+        items = vole_items(shape) * (1 - shape.finished / self.shard_count(shape))
+        return items, items
 
     def fields(self, shape: RunShape) -> dict[str, str]:
         split = self.split(shape)
@@ -126,17 +145,11 @@ class VolePsiMatch(_Match):
             theirs[theirs.index("leakage.match.cheating")] = "leakage.match.withstood"
         return mine, theirs
 
-    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[dh_psi.Intersection]:
-        return shards.receiver(vole_psi.find, own.keyed.items, _vole_params(shape, context), rng, self.shard_keys)
+    def ask(self, shape: RunShape, own: OwnTable, basis: Basis) -> Script[dh_psi.Intersection]:
+        return self._receive(vole_psi.find, own, _vole_params(shape, basis.context), basis)
 
-    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[dh_psi.SenderOutput]:
-        params = _vole_params(shape, context)
-        return shards.sender(vole_psi.offer, dataset.keyed.items, _sealed(dataset), params, rng, self.shard_keys)
-
-
-def _sealed(dataset: LoadedDataset) -> dh_psi.SenderRows | None:
-    rows = dataset.rows
-    return dh_psi.SenderRows(rows.items, rows.counters, rows.payloads) if rows is not None else None
+    def answer(self, shape: RunShape, dataset: LoadedDataset, basis: Basis) -> Script[dh_psi.SenderOutput]:
+        return self._send(vole_psi.offer, dataset, _vole_params(shape, basis.context), basis)
 
 
 def _row_shape(shape: RunShape) -> dh_psi.RowShape | None:

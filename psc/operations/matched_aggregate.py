@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from psc.crypto import Rng
 from psc.engines import engine, hiding_engine
 from psc.errors import UsageError
 from psc.node.tables import LoadedDataset
@@ -27,7 +26,7 @@ from psc.operations.aggregate import (
     widths,
     without_names,
 )
-from psc.operations.play import RunShape, leg_items, vole_items
+from psc.operations.play import Basis, RunShape, leg_items, vole_items
 from psc.operations.prepare import OwnTable
 from psc.operations.table import label_bytes
 from psc.operations.withholding import place_bytes, withhold
@@ -86,17 +85,17 @@ class VoleSumAggregate(EncryptedAggregate):
     def fields(self, shape: RunShape) -> dict[str, str]:
         return super().fields(shape) | {"table_size": f"{_params(shape, b'').matching.shape.columns:,}"}
 
-    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[Sums | None]:
-        mine, params = own.groups, _params(shape, context)
+    def ask(self, shape: RunShape, own: OwnTable, basis: Basis) -> Script[Sums | None]:
+        mine, params = own.groups, _params(shape, basis.context)
         rule, labels = withhold(mine.labels, shape, 0), label_bytes(mine.labels)
-        return vole_sum.receiver(own.keyed.items, mine.index, own_weights(own), params, rng, rule, labels)
+        return vole_sum.receiver(own.keyed.items, mine.index, own_weights(own), params, basis.rng, rule, labels)
 
-    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[Sums | None]:
+    def answer(self, shape: RunShape, dataset: LoadedDataset, basis: Basis) -> Script[Sums | None]:
         index, labels, entries = dataset.group_of_key, group_names(dataset, shape.terms), entries_of(dataset)
         blocks = blocks_of(dataset.keyed.items, index, len(labels))
         vectors = [entries[index == h] for h in range(len(labels))]
         told = place_bytes(labels) if shape.output_to == "responder" else label_bytes(labels)
-        return vole_sum.sender(blocks, vectors, told, _params(shape, context), rng)
+        return vole_sum.sender(blocks, vectors, told, _params(shape, basis.context), basis.rng)
 
 
 def _params(shape: RunShape, context: bytes) -> vole_sum.Params:

@@ -10,6 +10,7 @@ from psc.data.kinds import metadata_hash
 from psc.engines import hiding_engine
 from psc.errors import LocalProtocolError, ParameterMismatchError, PolicyDeniedError, Rule, UsageError
 from psc.node.home import Home
+from psc.node.kept import Kept
 from psc.node.own import own_card
 from psc.node.trust import Partner
 from psc.operations.aggregate import AskedColumns, asked_columns
@@ -54,6 +55,7 @@ class Plan:
         rows_per_key: how many rows of one key at most.
         quota_left: runs left today, this one included.
         minimum_result: fewer common keys than this are not shown.
+        kept: what this side kept of an earlier attempt, and keeps of this one; ``None`` for runs of one shard.
     """
 
     request: Request
@@ -80,6 +82,7 @@ class Plan:
     entry: CatalogueEntry | None = field(default=None, repr=False)
     own: OwnTable | None = field(default=None, repr=False)
     asking: Asking | None = field(default=None, repr=False)
+    kept: Kept | None = field(default=None, repr=False)
     used: bool = field(default=False, repr=False)
 
     @property
@@ -107,6 +110,12 @@ class Plan:
         self.own.check_unchanged()
         self.used = True
         return self.asking.run(self, progress, cancel)
+
+    def drop_kept(self, *, unless: bool = False) -> None:
+        """Remove what is kept of the run, for it is over, ``unless`` it may go on."""
+        if self.kept is not None and not unless:
+            self.kept.drop()
+            self.kept = None
 
     def to_dict(self) -> dict[str, object]:
         """Return the plan under English keys, for machines."""
@@ -136,6 +145,7 @@ class Plan:
                 "rows_per_key": self.rows_per_key,
                 "runs_left_today": self.quota_left,
                 "minimum_result": self.minimum_result,
+                "resumes": self._resumes(),
             }
         if self.shape is not None and self.shape.aggregate is not None and isinstance(self.request, Aggregate):
             terms, noise = self.shape.aggregate, self.shape.noise
@@ -150,6 +160,29 @@ class Plan:
                 "noise": None if noise is None else str(noise),
             }
         return content
+
+    def _resumes(self) -> dict[str, object] | None:
+        if self.kept is None:
+            return None
+        run = self.kept.run
+        return {
+            "run_id": run.run_id,
+            "finished_shards": 0 if self.shape is None else self.shape.finished,
+            "shards": run.shards,
+            "damaged": self.kept.damaged or None,
+        }
+
+    @property
+    def kept_note(self) -> str:
+        """What is said of an earlier attempt that this run goes on with; empty where there is none."""
+        if self.kept is None or self.shape is None:
+            return ""
+        run = self.kept.run
+        told = {"run_id": run.run_id, "began": run.began_at, "finished": self.shape.finished, "shards": run.shards}
+        said = [render("operations.plan-resumes", told)] if self.shape.finished else []
+        if self.kept.damaged:
+            said.append(render("operations.plan-kept-damaged", {"file": self.kept.damaged}))
+        return " ".join(said)
 
     def __str__(self) -> str:
         fields = {
@@ -186,6 +219,8 @@ class Plan:
         )
         if self.reason:
             lines.append(self.reason)
+        if self.kept_note:
+            lines.append(self.kept_note)
         if self.shape is not None and self.shape.aggregate is not None and isinstance(self.request, Aggregate):
             terms = self.shape.aggregate
             told = {
@@ -252,6 +287,10 @@ def make_plan(
     plan.refusal = too_small(plan, plan.own_keys)  # not even if every key matched
     if plan.refusal is None:
         plan.asking = asking
+        plan.kept = asking.kept(plan)
+        if plan.kept is not None and plan.kept.chain and getattr(request, "resume", False):
+            goes_on = replace(shape, finished=len(plan.kept.chain))
+            _fill(plan, home, asked, decision, entry, goes_on, status, same_machine=same_machine)
     return plan
 
 

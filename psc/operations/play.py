@@ -20,6 +20,7 @@ from psc.policy.decide import Allow, RunRequest
 from psc.policy.release import dummies
 from psc.protocols.base import ProtocolSpec, Script
 from psc.protocols.padding import padded_size
+from psc.protocols.shards import Keep
 from psc.session.hello import Accept, AggregateTerms, Hello
 from psc.types import Model, Noise, OperationName, OutputTo, ReleasedColumn
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from psc.operations.results import Ended, Result
     from psc.policy.catalogue import CatalogueEntry
 
-__all__ = ["Play", "RunShape", "leg_items", "vole_items"]
+__all__ = ["Basis", "Play", "RunShape", "leg_items", "vole_items"]
 
 Asked = TypeVar("Asked")
 """The output of the initiator's script."""
@@ -54,6 +55,7 @@ class RunShape:
         noise: the noise on what is released; ``None`` for exact results.
         aggregate: what an aggregate computes.
         responder_blocks: padded sizes of the responder's groups, where they travel as blocks.
+        finished: shards that an earlier attempt of the run finished.
     """
 
     dataset: str
@@ -68,6 +70,7 @@ class RunShape:
     noise: Noise | None = None
     aggregate: AggregateTerms | None = None
     responder_blocks: tuple[int, ...] = ()
+    finished: int = 0
 
     @classmethod
     def asked(cls, hello: Hello, responder_size: int) -> RunShape:
@@ -89,13 +92,29 @@ class RunShape:
     @classmethod
     def of(cls, hello: Hello, accept: Accept) -> RunShape:
         """Return the shape of a run that was accepted."""
-        return replace(cls.asked(hello, accept.responder_size), responder_blocks=accept.responder_blocks)
+        asked = cls.asked(hello, accept.responder_size)
+        return replace(asked, responder_blocks=accept.responder_blocks, finished=accept.finished)
 
     @property
     def terms(self) -> AggregateTerms:
         """What an aggregate computes; only an aggregate has it."""
         assert self.aggregate is not None  # noqa: S101 - checked with the hello
         return self.aggregate
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Basis:
+    """What a session gives a script beside the data.
+
+    Attributes:
+        context: the session's label, with which items are hashed.
+        rng: source of every secret.
+        keep: keeps finished shards, and has those of an earlier attempt; ``None`` for runs of one shard.
+    """
+
+    context: bytes
+    rng: Rng
+    keep: Keep | None = None
 
 
 def vole_items(shape: RunShape) -> float:
@@ -177,6 +196,11 @@ class Play(ABC, Generic[Asked, Answered]):
         more = 0 if hello.noise is None else dummies(hello.noise, 1, 1)
         return padded_size(dataset.keyed.key_count + more), ()
 
+    def shard_count(self, shape: RunShape) -> int:
+        """Return the number of shards of a run, 1 when it is not split."""
+        del shape
+        return 1
+
     @abstractmethod
     def payload_bytes(self, shape: RunShape) -> tuple[int, int]:
         """Return payload bytes from the initiator and to it, by the protocol's formula."""
@@ -203,11 +227,11 @@ class Play(ABC, Generic[Asked, Answered]):
         return shape.sizes[1] == planned_size and not shape.responder_blocks
 
     @abstractmethod
-    def ask(self, shape: RunShape, own: OwnTable, context: bytes, rng: Rng) -> Script[Asked]:
+    def ask(self, shape: RunShape, own: OwnTable, basis: Basis) -> Script[Asked]:
         """Return the initiator's script."""
 
     @abstractmethod
-    def answer(self, shape: RunShape, dataset: LoadedDataset, context: bytes, rng: Rng) -> Script[Answered]:
+    def answer(self, shape: RunShape, dataset: LoadedDataset, basis: Basis) -> Script[Answered]:
         """Return the responder's script."""
 
     @abstractmethod

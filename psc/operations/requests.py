@@ -68,6 +68,8 @@ class Match(_Asked):
         protocol: ``auto`` takes the quicker of ``vole-psi`` and ``dh-psi`` for the sizes.
         model: ``malicious`` withstands a partner that departs from the protocol; it is there for matches without columns whose
             result goes to us alone, by ``vole-psi``. ``auto`` takes it where that is so, ``semi-honest`` elsewhere.
+        resume: go on with a match of the same that broke off in the last two days, after the shards that both sides kept. Only
+            matches of more than about a million keys have several.
     """
 
     OPERATION: ClassVar[OperationName] = "match"
@@ -75,6 +77,7 @@ class Match(_Asked):
     want: Sequence[str] = field(default=(), kw_only=True)
     protocol: Literal["auto", "dh-psi", "vole-psi"] = field(default="auto", kw_only=True)
     model: Literal["auto"] | Model = field(default="auto", kw_only=True)
+    resume: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.protocol not in ("auto", "dh-psi", "vole-psi") or self.model not in ("auto", *get_args(Model)):

@@ -31,13 +31,15 @@ from psc.node.clock import now, timestamp
 from psc.node.datasets import get_dataset
 from psc.node.home import Home
 from psc.node.identity import verify
+from psc.node.kept import Kept
 from psc.node.own import own_card
 from psc.node.records import DatasetRecord
-from psc.node.runs import deliver_result, finish_run, keep_receipt, start_run
+from psc.node.runs import deliver_result, finish_run, keep_receipt, request_cancel, start_run
 from psc.node.tables import LoadedDataset, read_dataset, with_statistics
 from psc.node.trust import party_of
-from psc.operations.play import RunShape
+from psc.operations.play import Basis, RunShape
 from psc.operations.prepare import source_state
+from psc.operations.resume import begin_or_go_on, can_go_on, keeper, kept_by_responder
 from psc.operations.running import Clock, record_end, record_failure, stoppable
 from psc.operations.status import PROTOCOLS, own_status
 from psc.operations.terms import PLAYS, play_of, receipt_of_run
@@ -46,6 +48,7 @@ from psc.policy.catalogue import catalogue_for, check_request
 from psc.policy.decide import Allow, Deny, RunRequest
 from psc.policy.ledger import release, reserve
 from psc.protocols.padding import padded_size
+from psc.protocols.shards import shard_bound
 from psc.session.channel import Channel
 from psc.session.drive import drive
 from psc.session.hello import Accept, Hello, SessionId
@@ -91,19 +94,28 @@ class NodeHandler:
             self._authenticate(peer, asked, signature)
             _check_software(asked)
             allow = self._decide(peer, asked)
-            self._charge(peer, asked, allow)
+            kept = self._kept(asked)
+            self._charge(peer, asked, allow, _elements(asked, kept))
         except PscError as error:
             error.of_run(asked.run_id)
             raise
         try:
-            return self._accept(peer, asked)
+            return self._accept(peer, asked, kept)
         except BaseException as error:
             if isinstance(error, DataError):
                 release(self._home, asked.run_id)  # our own data, not the partner's doing; see _DatasetCache for the cost
             record_failure(self._home, asked.run_id, error, Clock().stats(None))  # notes the run in the error, too
             raise
 
-    def _charge(self, peer: Peer, hello: Hello, allow: Allow) -> None:
+    def _kept(self, hello: Hello) -> tuple[Kept, int] | None:
+        """Return what is kept of the run that a hello goes on with, and after how many shards."""
+        if hello.resumes is None:
+            return None
+        play, record = PLAYS[hello.operation, hello.protocol], get_dataset(self._home, hello.dataset)
+        keys = record.key_count_of([key.name for key in hello.keys])
+        return kept_by_responder(self._home, hello, play.asked_size(hello, keys))
+
+    def _charge(self, peer: Peer, hello: Hello, allow: Allow, elements: int) -> None:
         """Record the run and charge it before any work is done for it: what is free can be asked for ever."""
         party = party_of(self._home, peer.identity)
         if party is None:
@@ -126,14 +138,14 @@ class NodeHandler:
                 dataset=hello.dataset,
                 run_id=hello.run_id,
                 operation=hello.operation,
-                elements=hello.initiator_size,
+                elements=elements,
                 limits=allow.limits,
             )
         except PscError as error:
             finish_run(self._home, hello.run_id, "refused", code=error.code)
             raise
 
-    def _accept(self, peer: Peer, hello: Hello) -> Answer:
+    def _accept(self, peer: Peer, hello: Hello, kept: tuple[Kept, int] | None) -> Answer:
         dataset = self._datasets.load(hello)
         # Reading takes time: what was revoked, expired or registered anew meanwhile counts.
         with contextlib.suppress(BudgetExhaustedError):  # this run's own charge may have used up the quota
@@ -148,13 +160,15 @@ class NodeHandler:
             certificate=own_certificate_digest(self._home),
             responder_size=size,
             responder_blocks=blocks,
+            finished=0 if kept is None else kept[1],
+            attempt=1 if kept is None else kept[0].run.attempts + 1,
             accepted_at=timestamp(now()),
         )
         payload = play.payload_bytes(RunShape.of(hello, accept))
         limit = self._home.settings.limits.transfer_bytes
         if max(payload) > limit:
             raise LimitExceededError("operations.transfer-over-limit", size=max(payload), limit=limit)
-        run = _ResponderRun(self._home, peer, hello, accept, dataset)
+        run = _ResponderRun(self._home, peer, hello, accept, dataset, None if kept is None else kept[0])
         return Answer(accept.canonical(), bytes.fromhex(self._home.identity.sign(accept)), run, hello.run_id)
 
     def _authenticate(self, peer: Peer, hello: Hello, signature: bytes) -> None:
@@ -245,6 +259,15 @@ def _check_software(hello: Hello) -> None:
     PLAYS[hello.operation, hello.protocol].check_hello(hello)
 
 
+def _elements(hello: Hello, kept: tuple[Kept, int] | None) -> int:
+    """Return how many of the initiator's elements a run evaluates; of one that goes on, those of the shards done anew."""
+    if kept is None:
+        return hello.initiator_size
+    run, finished = kept[0].run, kept[1]
+    left = (run.shards - finished) * shard_bound(hello.initiator_size, run.shards)
+    return min(left, hello.initiator_size)
+
+
 def _minimum_group(hello: Hello) -> int:
     return 0 if hello.aggregate is None else hello.aggregate.minimum_group
 
@@ -325,9 +348,9 @@ class _DatasetCache:
 class _ResponderRun:
     """One accepted run; called with its channel in a thread of its own."""
 
-    def __init__(self, home: Home, peer: Peer, hello: Hello, accept: Accept, dataset: LoadedDataset) -> None:
+    def __init__(self, home: Home, peer: Peer, hello: Hello, accept: Accept, dataset: LoadedDataset, kept: Kept | None) -> None:
         self._home, self._peer = home, peer
-        self._hello, self._accept, self._dataset = hello, accept, dataset
+        self._hello, self._accept, self._dataset, self._kept = hello, accept, dataset, kept
 
     def __call__(self, channel: Channel) -> None:
         clock, run_id = Clock(), self._hello.run_id
@@ -335,7 +358,11 @@ class _ResponderRun:
             with stoppable(self._home, run_id, channel):
                 self._play(channel)
             record_end(self._home, run_id, "finished", clock.stats(channel), own_size=self._accept.responder_size)
+            if self._kept is not None:
+                self._kept.drop()
         except BaseException as error:
+            if self._kept is not None and not can_go_on(error):
+                self._kept.drop()
             record_failure(self._home, run_id, error, clock.stats(channel))
             raise
 
@@ -348,7 +375,13 @@ class _ResponderRun:
         session.confirm()
         shape = RunShape.of(self._hello, self._accept)
         play = play_of(shape)
-        answered = drive(play.answer(shape, self._dataset, identity.label, Rng.system()), session)
+        if self._kept is not None:
+            # The session before this one may not have noticed yet that its initiator is gone.
+            with contextlib.suppress(UsageError):
+                request_cancel(self._home, self._kept.run.last_run_id)
+        self._kept = begin_or_go_on(self._home, play, self._hello, self._accept, self._kept)
+        basis = Basis(identity.label, Rng.system(), keeper(self._kept, session))
+        answered = drive(play.answer(shape, self._dataset, basis), session)
         # Before the receipt: what does not decode ends the run on both sides, unsigned.
         result = play.delivered(shape, self._dataset, answered)
         receipt = receipt_of_run(self._hello, self._accept, identity, session.transcripts())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from psc.audit.receipt import LeakageStatement, Receipt, ReceiptParty, Transcript
+from psc.audit.receipt import LeakageStatement, Receipt, ReceiptParty, ResumedRun, Transcript
 from psc.operations.aggregate import DhSumAggregate, OwnerSumAggregate
 from psc.operations.count import DhPsiCount
 from psc.operations.leakage import Leakage, leakage_of
@@ -81,6 +81,7 @@ def receipt_of_run(hello: Hello, accept: Accept, identity: SessionId, transcript
         output_to=hello.output_to,
         initiator_size_padded=hello.initiator_size,
         responder_size_padded=accept.responder_size,
+        resumed=_resumed(hello, accept),
         transcript=Transcript(
             initiator_to_responder=transcripts["initiator-to-responder"],
             responder_to_initiator=transcripts["responder-to-initiator"],
@@ -89,6 +90,13 @@ def receipt_of_run(hello: Hello, accept: Accept, identity: SessionId, transcript
         self_rules=_self_rules(hello),
         accepted_at=accept.accepted_at,
     )
+
+
+def _resumed(hello: Hello, accept: Accept) -> ResumedRun | None:
+    if hello.resumes is None or not accept.finished:
+        return None
+    last = hello.resumes.shards[accept.finished - 1]
+    return ResumedRun(run_id=hello.resumes.run_id, attempt=accept.attempt, finished=accept.finished, chain=last)
 
 
 def _self_rules(hello: Hello) -> tuple[str, ...]:

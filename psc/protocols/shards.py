@@ -27,17 +27,22 @@ Adversary model: the protocol's. In malicious mode a receiver may use about as m
 for. The tags are so long that all shards together have the false matches that one run may have. A party that could choose the
 other's items and the key could make a shard overflow, and so the run end; the key comes from fresh random numbers of both.
 
-Cost: K times that of a run with n' and m'; ``shard_bound`` is about 0.7 % above N/K at 2^20 items a shard. There is no resuming:
-a run that broke off starts again from its first shard, with a new session and fresh secrets.
+Cost: K times that of a run with n' and m'; ``shard_bound`` is about 0.7 % above N/K at 2^20 items a shard.
 
-References: DESIGN.md, "Protocols"; docs/decisions/0011-shards.md.
+Resuming: a run that broke off may go on in another session after the shards that both parties finished and kept (``Keep``). Its
+items are split as in the first attempt; what is done anew is done with that session's context and fresh secrets, and no secret of
+a shard is kept, only its outcome. This lies outside the protocol's proof: a receiver that departs from it may use other items in
+the shards that are done anew, which is why these are charged again.
+
+References: DESIGN.md, "Protocols"; docs/decisions/0011-shards.md; docs/decisions/0014-resumed-runs.md.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal, localcontext
 from functools import lru_cache
@@ -47,7 +52,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psc.crypto import Items, Rng
-from psc.errors import CryptoError, EncodingError
+from psc.errors import CryptoError, DecryptionError, EncodingError
 from psc.protocols.base import Script, check_fits, compute
 from psc.protocols.dh_psi import (
     Found,
@@ -61,7 +66,7 @@ from psc.protocols.dh_psi import (
     send_positions,
 )
 
-__all__ = ["OVERFLOW_BITS", "SHARD_KEYS", "Shards", "message_bytes", "receiver", "sender", "shard_bound", "shards_of"]
+__all__ = ["OVERFLOW_BITS", "SHARD_KEYS", "Keep", "Shards", "message_bytes", "receiver", "sender", "shard_bound", "shards_of"]
 
 SHARD_KEYS = 1 << 20
 """Keys of the larger set in one shard, at most (before padding).
@@ -99,6 +104,21 @@ class Shards:
     count: int
     receiver_size: int
     sender_size: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Keep:
+    """Where a party keeps its part of every finished shard, and what it kept in an earlier attempt.
+
+    Attributes:
+        split: keys the split of the sets: the context of the run's first attempt.
+        finished: the party's parts of shards 0, 1, …, as they were given to ``keep``; the other party has as many.
+        keep: is given the number and the part of each shard that this attempt finishes. A part is personal data.
+    """
+
+    split: bytes
+    finished: Sequence[bytes]
+    keep: Callable[[int, bytes], None]
 
 
 def shards_of(receiver_size: int, sender_size: int, shard_keys: int = SHARD_KEYS) -> Shards:
@@ -166,15 +186,18 @@ def _ln_factorial(number: int) -> Decimal:
     return n * n.ln() - n + (2 * _PI * n).ln() / 2 + series
 
 
-def receiver(find: Find[P], items: Items, params: P, rng: Rng, shard_keys: int = SHARD_KEYS) -> Script[Intersection]:
+def receiver(
+    find: Find[P], items: Items, params: P, rng: Rng, shard_keys: int = SHARD_KEYS, keep: Keep | None = None
+) -> Script[Intersection]:
     """Run the receiver of a match over all shards.
 
     Args:
         find: the protocol's receiver of one shard.
-        items: distinct items, at most ``params.receiver_size``.
+        items: distinct items, at most ``params.receiver_size``; in the same order as in an earlier attempt.
         params: as agreed, for the whole sets.
         rng: source of every secret.
         shard_keys: as for ``shards_of``.
+        keep: keeps finished shards, and has those of an earlier attempt; ``None`` keeps nothing.
 
     Returns:
         The indices of the receiver's matched items among all of them, and their released rows, shard after shard.
@@ -188,18 +211,28 @@ def receiver(find: Find[P], items: Items, params: P, rng: Rng, shard_keys: int =
     """
     shards = shards_of(params.receiver_size, params.sender_size, shard_keys)
     check_fits(items, params.receiver_size)
+    finished = () if keep is None else keep.finished
     matched: list[NDArray[np.uint32]] = []
     positions: list[NDArray[np.int64]] = []
     rows: list[OpenedRows] = []
-    for number, own in enumerate((yield from _split(items, shards.count, shards.receiver_size, params))):
-        part = items if own is None else (yield from compute(items.take, own))
-        found = yield from find(part, _params_of(params, shards, number), rng)
-        matched.append(found.matched if own is None else own[found.matched])
+    split_by = params.context if keep is None else keep.split
+    for number, own in enumerate((yield from _split(items, shards.count, shards.receiver_size, split_by))):
+        if number < len(finished):
+            found = yield from compute(_unpack_found, finished[number], params)
+        else:
+            part = items if own is None else (yield from compute(items.take, own))
+            found = yield from find(part, _params_of(params, shards, number), rng)
+            if own is not None:
+                found = _found_of_whole(found, own, number * shards.sender_size, params)
+            if keep is not None:
+                yield from compute(_keep_found, keep.keep, number, found)
+            del part
+        matched.append(found.matched)
         if params.reveal_to_sender:
-            positions.append(found.positions + number * shards.sender_size)
+            positions.append(found.positions)
         if found.rows is not None:
-            rows.append(found.rows if own is None else replace(found.rows, items=own[found.rows.items]))
-        del part, found
+            rows.append(found.rows)
+        del found
     if params.reveal_to_sender:
         yield from send_positions(np.concatenate(positions), shards.count * shards.sender_size, params.minimum_result)
     together = np.sort(np.concatenate(matched))
@@ -207,17 +240,24 @@ def receiver(find: Find[P], items: Items, params: P, rng: Rng, shard_keys: int =
 
 
 def sender(
-    offer: Offer[P], items: Items, rows: SenderRows | None, params: P, rng: Rng, shard_keys: int = SHARD_KEYS
+    offer: Offer[P],
+    items: Items,
+    rows: SenderRows | None,
+    params: P,
+    rng: Rng,
+    shard_keys: int = SHARD_KEYS,
+    keep: Keep | None = None,
 ) -> Script[SenderOutput]:
     """Run the sender of a match over all shards.
 
     Args:
         offer: the protocol's sender of one shard.
-        items: distinct items, at most ``params.sender_size``.
+        items: distinct items, at most ``params.sender_size``; in the same order as in an earlier attempt.
         rows: rows to release; required exactly when ``params.rows`` is set.
         params: as agreed, for the whole sets.
         rng: source of every secret.
         shard_keys: as for ``shards_of``.
+        keep: keeps finished shards, and has those of an earlier attempt; ``None`` keeps nothing.
 
     Returns:
         Its matched items when ``params.reveal_to_sender``, else nothing.
@@ -233,31 +273,43 @@ def sender(
     check_fits(items, params.sender_size)
     if params.rows is not None and rows is None:
         raise EncodingError("session.rows-missing")
-    parts = yield from _split(items, shards.count, shards.sender_size, params)
+    finished = () if keep is None else keep.finished
+    split_by = params.context if keep is None else keep.split
+    parts = yield from _split(items, shards.count, shards.sender_size, split_by)
     rows_of: Iterator[SenderRows | None] = iter([rows] * shards.count)
     if shards.count > 1 and rows is not None and params.rows is not None:
-        rows_of = _split_rows(rows, parts, len(items), params.rows)
-    orders: list[NDArray[np.uint32]] = []
-    for number, own in enumerate(parts):
+        rows_of = _split_rows(rows, parts, len(items), params.rows, len(finished))
+    orders = [np.frombuffer(part, np.uint32) for part in finished]
+    for number, own in enumerate(parts[len(finished) :], len(finished)):
         part = items if own is None else (yield from compute(items.take, own))
         part_rows = yield from compute(next, rows_of)
         order = yield from offer(part, part_rows, _params_of(params, shards, number), rng)
-        if params.reveal_to_sender:
-            orders.append(order if own is None else _whole(order, own))
+        if not params.reveal_to_sender:
+            order = order[:0]
+        elif own is not None:
+            order = _whole(order, own)
+        orders.append(order)
+        if keep is not None:
+            yield from compute(keep.keep, number, order.tobytes())
         del part, part_rows, order
     if not params.reveal_to_sender:
         return SenderOutput(None)
     return SenderOutput((yield from recv_positions(np.concatenate(orders), len(items))))
 
 
-def message_bytes(of_shard: Callable[[P], tuple[int, int]], params: P, shard_keys: int = SHARD_KEYS) -> tuple[int, int]:
-    """Return the payload bytes of a run, receiver to sender and back, from the protocol's own formula."""
+def message_bytes(
+    of_shard: Callable[[P], tuple[int, int]], params: P, shard_keys: int = SHARD_KEYS, finished: int = 0
+) -> tuple[int, int]:
+    """Return the payload bytes of a run, receiver to sender and back, from the protocol's own formula.
+
+    ``finished`` shards were finished in an earlier attempt.
+    """
     shards = shards_of(params.receiver_size, params.sender_size, shard_keys)
-    forward, back = (shards.count * each for each in of_shard(_params_of(params, shards, 0)))
+    forward, back = ((shards.count - finished) * each for each in of_shard(_params_of(params, shards, 0)))
     return forward + ((shards.count * shards.sender_size + 7) // 8 if params.reveal_to_sender else 0), back
 
 
-def _split(items: Items, count: int, size: int, params: Params) -> Script[list[NDArray[np.uint32] | None]]:
+def _split(items: Items, count: int, size: int, context: bytes) -> Script[list[NDArray[np.uint32] | None]]:
     """Return the positions of the items of each shard; one ``None`` for sets that are not split.
 
     Raises:
@@ -265,7 +317,7 @@ def _split(items: Items, count: int, size: int, params: Params) -> Script[list[N
     """
     if count == 1:
         return [None]
-    order, ends = yield from compute(items.split, params.context, count)
+    order, ends = yield from compute(items.split, context, count)
     parts: list[NDArray[np.uint32] | None] = []
     for start, stop in zip([0, *ends[:-1].tolist()], ends.tolist()):
         if stop - start > size:
@@ -291,8 +343,10 @@ def _params_of(params: P, shards: Shards, number: int) -> P:
     )
 
 
-def _split_rows(rows: SenderRows, parts: list[NDArray[np.uint32] | None], count: int, shape: RowShape) -> Iterator[SenderRows]:
-    """Yield the rows of the items of each shard, numbered as these are."""
+def _split_rows(
+    rows: SenderRows, parts: list[NDArray[np.uint32] | None], count: int, shape: RowShape, finished: int
+) -> Iterator[SenderRows]:
+    """Yield the rows of the items of each shard that is not finished, numbered as these are."""
     local, shard_of = np.empty(count, np.uint32), np.empty(count, np.uint16)
     for number, own in enumerate(parts):
         local[own], shard_of[own] = np.arange(0 if own is None else len(own)), number
@@ -301,9 +355,46 @@ def _split_rows(rows: SenderRows, parts: list[NDArray[np.uint32] | None], count:
     ends = np.cumsum(np.bincount(of_rows, minlength=len(parts))).tolist()
     del shard_of, of_rows
     payloads = np.frombuffer(rows.payloads, np.uint8).reshape(len(rows.items), shape.width_bytes)
-    for start, stop in zip([0, *ends[:-1]], ends):
+    for start, stop in list(zip([0, *ends[:-1]], ends))[finished:]:
         chosen = order[start:stop]
         yield SenderRows(local[rows.items[chosen]], rows.counters[chosen], payloads[chosen].tobytes())
+
+
+def _found_of_whole(found: Found, own: NDArray[np.uint32], offset: int, params: Params) -> Found:
+    """Return what a shard found, in indices of the whole set and positions among the tags of all shards."""
+    rows = None if found.rows is None else replace(found.rows, items=own[found.rows.items])
+    positions = found.positions + offset if params.reveal_to_sender else found.positions[:0]
+    return Found(own[found.matched], positions, rows)
+
+
+_PACKED = struct.Struct("<QQQ")
+"""Matched items, positions and rows of a part that a receiver keeps; the payloads are the rest."""
+
+
+def _keep_found(keep: Callable[[int, bytes], None], number: int, found: Found) -> None:
+    rows = found.rows or OpenedRows(found.matched[:0], found.matched[:0], b"")
+    head = _PACKED.pack(len(found.matched), len(found.positions), len(rows.items))
+    numbers = (found.matched, rows.items.astype(np.uint32), rows.counters.astype(np.uint32))
+    parts = [each.tobytes() for each in (found.positions.astype(np.int64), *numbers)]
+    keep(number, b"".join([head, *parts, rows.payloads]))
+
+
+def _unpack_found(part: bytes, params: Params) -> Found:
+    """Return what a receiver found in a shard of an earlier attempt.
+
+    Raises:
+        DecryptionError: the part is not one of such a run.
+    """
+    matched, positions, count = _PACKED.unpack_from(part) if len(part) >= _PACKED.size else (0, 0, 0)
+    ends = np.cumsum([_PACKED.size, 8 * positions, 4 * matched, 4 * count, 4 * count]).tolist()
+    width = 0 if params.rows is None else params.rows.width_bytes
+    fits = positions == (matched if params.reveal_to_sender else 0) and (params.rows is not None or count == 0)
+    if len(part) != ends[-1] + count * width or not fits:
+        raise DecryptionError("session.kept-part-malformed")
+    at = np.frombuffer(part, np.int64, positions, ends[0])
+    items, owners, counters = (np.frombuffer(part, np.uint32, n, end) for n, end in zip((matched, count, count), ends[1:4]))
+    rows = None if params.rows is None else OpenedRows(owners, counters, part[ends[4] :])
+    return Found(items, at, rows)
 
 
 def _whole(order: NDArray[np.uint32], own: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -26,10 +26,22 @@ from psc.types import (
     ValueColumn,
 )
 
-__all__ = ["PROTOCOL_SERIES", "Accept", "AggregateTerms", "ConfirmationStatement", "Hello", "SessionId"]
+__all__ = [
+    "ATTEMPTS_MAX",
+    "PROTOCOL_SERIES",
+    "Accept",
+    "AggregateTerms",
+    "ConfirmationStatement",
+    "Hello",
+    "Resumption",
+    "SessionId",
+]
 
 PROTOCOL_SERIES: Final = "psc/1"
 """Version of the wire contract; both sides must have the same."""
+
+ATTEMPTS_MAX: Final = 3
+"""How often a run may be taken up in all; then it starts anew."""
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -103,11 +115,23 @@ class AggregateTerms(Document):
         return self
 
 
+class Resumption(Document):
+    """Which run of an earlier session this one goes on with, and after which of its shards.
+
+    Attributes:
+        run_id: of its first attempt.
+        shards: for each shard that is finished, the hash that chains what both parties sent and received up to its end.
+    """
+
+    run_id: str = Field(pattern=r"^[0-9a-z]{26}$")
+    shards: tuple[Hex32, ...] = Field(min_length=1, max_length=4096)
+
+
 class Hello(Document):
     """What the initiator asks for, signed by its identity.
 
-    Sizes are padded. ``certificate`` is the SHA-256 of the initiator's TLS leaf (DER), empty without TLS. ``shard`` and
-    ``attempt`` are 0 and 1 until runs are split; they are bound now so that a later split cannot be confused with a whole run.
+    Sizes are padded. ``certificate`` is the SHA-256 of the initiator's TLS leaf (DER), empty without TLS. ``resumes`` offers to
+    go on with a run that broke off.
     """
 
     KIND: ClassVar[str] = "hello"
@@ -140,21 +164,29 @@ class Hello(Document):
     rules: PlainText = Field(max_length=64)
     number_metadata: Hex32
     initiator_size: Size
-    shard: Literal[0]
-    attempt: Literal[1]
+    resumes: Resumption | None = None
     sent_at: Moment
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.operation == "aggregate") != (self.aggregate is not None):
             raise ValueError("what an aggregate computes belongs to an aggregate")
+        if (self.resumes is not None) and self.operation != "match":
+            raise ValueError("only a match is resumed")
         return self
+
+    def terms(self) -> str:
+        """Return a digest of what a later attempt must ask for again: of everything but what is fresh in each."""
+        fresh = {"run_id": "0" * 26, "nonce": "0" * 64, "certificate": "", "sent_at": "2000-01-01T00:00:00Z", "resumes": None}
+        return self.model_copy(update=fresh).digest()
 
 
 class Accept(Document):
     """The responder's answer, signed by its identity: it binds the hello by its digest and adds its own part.
 
     ``responder_blocks`` has the padded size of each of its groups, where they travel as blocks; they add up to its size.
+    ``finished`` is the number of shards, of those that the hello offers, after which the run goes on, and ``attempt`` counts
+    the sessions that the run has been given so far; 0 and 1 for a run that starts.
     """
 
     KIND: ClassVar[str] = "accept"
@@ -164,7 +196,15 @@ class Accept(Document):
     certificate: str = Field(pattern=r"^([0-9a-f]{64})?$")
     responder_size: Size
     responder_blocks: tuple[Size, ...] = Field(default=(), max_length=1024)
+    finished: int = Field(default=0, ge=0, le=4096)
+    attempt: int = Field(default=1, ge=1, le=ATTEMPTS_MAX)
     accepted_at: Moment
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.attempt > 1) != (self.finished > 0):
+            raise ValueError("a run that starts has no finished shard, one that goes on has")
+        return self
 
 
 class ConfirmationStatement(Document):

@@ -423,6 +423,18 @@ _RUNS: dict[str, Text] = {
     "node.run-unknown": Text(
         "There is no run {run_id}.", "没有编号为 {run_id} 的运行。", "See psc runs list.", "请查看 psc runs list。"
     ),
+    "node.kept-damaged": Text(
+        "What is kept of a run does not open: {path} was changed or damaged.",
+        "所保留的运行数据无法打开：{path} 被改动或已损坏。",
+        "Nothing is taken from it; ask again, and what is missing is computed again.",
+        "不会采用其中任何内容；请重新请求，缺少的部分会重新计算。",
+    ),
+    "node.kept-elsewhere": Text(
+        "Another session goes on with run {run_id}; this one ends.",
+        "另一会话已接续运行 {run_id}；本会话结束。",
+        "See psc runs list.",
+        "请查看 psc runs list。",
+    ),
     "node.run-exists": Text(
         "A run {run_id} is recorded here already.",
         "此处已记录运行 {run_id}。",

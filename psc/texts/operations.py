@@ -32,6 +32,12 @@ TEXTS: dict[str, Text] = {
         "两个集合随机分为 {shards} 片，每片补足为 {initiator} 的 {initiator_shard} 个键和 {responder} 的 {responder_shard} 个键；"
         "除上述规模外不透露其他信息。",
     ),
+    "leakage.match.resumed": Text(
+        "The run goes on after {finished_shards} of {shards} parts that an earlier attempt finished. Whoever departs from the "
+        "protocol may use other keys in the parts that are done now; these are charged again.",
+        "本次运行接续此前已完成的 {finished_shards}/{shards} 片。偏离密码协议的一方可在现在计算的各片中使用其他键；"
+        "这些片会再次计入配额。",
+    ),
     "leakage.match.sender": Text(
         "{responder} learns nothing about {initiator}'s keys, nor about the result.",
         "{responder} 对 {initiator} 的键和结果一无所知。",
@@ -225,6 +231,14 @@ TEXTS: dict[str, Text] = {
     "operations.plan-protocol": Text(
         "{protocol} rather than {other}: about {seconds} s against {other_seconds} s on this link.",
         "选用 {protocol} 而非 {other}：在此链路上约 {seconds} 秒，后者约 {other_seconds} 秒。",
+    ),
+    "operations.plan-resumes": Text(
+        "Goes on with run {run_id} of {began}, of which {finished} of {shards} parts are kept, if the partner kept them too.",
+        "接续 {began} 的运行 {run_id}：已保留 {finished}/{shards} 片（须对方也已保留）。",
+    ),
+    "operations.plan-kept-damaged": Text(
+        "The kept part {file} was changed or damaged: it is computed again, and those after it.",
+        "保留的分片 {file} 被改动或已损坏：该片及其后各片将重新计算。",
     ),
     "operations.no-such-protocol": Text(
         "There is no protocol {protocol} with model {model} for a match.",

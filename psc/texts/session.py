@@ -39,6 +39,12 @@ TEXTS: dict[str, Text] = {
         "This happens less than once in 2^40 runs by chance; nothing of the set was sent. Run again.",
         "随机出现的概率低于 2^-40；集合内容尚未发送。请重新运行。",
     ),
+    "session.kept-part-malformed": Text(
+        "A kept part of the run is not one of such a run.",
+        "所保留的分片不属于此类运行。",
+        "Ask again with --no-resume: everything is computed anew.",
+        "请加 --no-resume 重新请求：全部重新计算。",
+    ),
     "session.set-larger-than-agreed": Text(
         "The set has {count} keys but {size} were agreed.",
         "集合有 {count} 个键，但约定为 {size} 个。",

@@ -26,7 +26,7 @@ from psc.errors import (
 from psc.node.identity import verify
 from psc.node.runs import get_run, receipt_of
 from psc.operations.initiator import Asking
-from psc.operations.play import RunShape
+from psc.operations.play import Basis, RunShape
 from psc.operations.terms import play_of
 from psc.protocols import dh_psi, dh_psi_count
 from psc.protocols.base import Message
@@ -64,7 +64,7 @@ def lying_initiator(
         shape, liar = RunShape.of(hello, accept), Liar(session, change)
         try:
             confirm(session)
-            drive(play_of(shape).ask(shape, plan.own, session_id.label, Rng.system()), liar)
+            drive(play_of(shape).ask(shape, plan.own, Basis(session_id.label, Rng.system())), liar)
             session.exchange_receipt(accept)  # any document: whoever comes so far was not refused by the protocol
         except PscError as error:
             return error, hello.run_id
@@ -176,7 +176,7 @@ class LyingRun:
         session.confirm()
         loaded = self._pair.handler._datasets.load(self._hello)
         shape = RunShape.of(self._hello, self._accept)
-        drive(play_of(shape).answer(shape, loaded, session_id.label, Rng.system()), Liar(session, self._change))
+        drive(play_of(shape).answer(shape, loaded, Basis(session_id.label, Rng.system())), Liar(session, self._change))
 
 
 def _shuffled_points(message: Message) -> Message:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from psc.crypto import Items, Rng
-from psc.errors import CryptoError, EncodingError, PscError
+from psc.errors import CryptoError, DecryptionError, EncodingError, PscError
 from psc.protocols import dh_psi, shards, vole_psi
 from psc.protocols.base import Message
 from psc.protocols.padding import padded_size
@@ -250,3 +250,83 @@ def test_the_bounds_that_both_parties_derive_are_frozen() -> None:
     assert shards_of(padded_size(50_000), padded_size(3 * 10**7)) == Shards(29, 2_088, 1_056_224)
     assert shards_of(1 << 20, 1 << 20) == Shards(1, 1 << 20, 1 << 20)
     assert shards_of(64, (1 << 20) + (1 << 16)) == Shards(2, 59, 560_876)
+
+
+class Broken(Exception):
+    """A party stops, as when its process is killed."""
+
+
+@dataclass
+class Memory:
+    """Keeps shards in memory, and stops the party when it kept so many."""
+
+    split: bytes
+    kept: list[bytes]
+    most: int | None = None
+
+    def keep(self, number: int, part: bytes) -> None:
+        assert number == len(self.kept)
+        if len(self.kept) == self.most:
+            raise Broken
+        self.kept.append(part)
+
+    def at(self, finished: int) -> shards.Keep:
+        del self.kept[finished:]
+        return shards.Keep(self.split, tuple(self.kept), self.keep)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(("both", "with_rows"), [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_that_broke_off_twice_ends_as_the_whole_one(protocol: str, both: bool, with_rows: bool, seed: int) -> None:
+    rng, module = random.Random(seed), PROTOCOLS[protocol]
+    receiver, sender = sets(rng.randint(120, 190), rng.randint(120, 190), rng.randint(0, 60), seed)
+    table = {item: [rng.randbytes(5) for _ in range(rng.randint(1, 6))] for item in sender} if with_rows else None
+    own, other = Items.from_list(receiver), Items.from_list(sender)
+    rows = rows_of(table, sender, 3) if table is not None else None
+    mine, theirs = Memory(CONTEXT, []), Memory(CONTEXT, [])
+    count = Case(protocol, receiver, sender).split.count
+    assert count >= 4
+    traces: list[Trace] = []
+    for attempt, most in enumerate((1, 3, None)):
+        # Another context in each attempt; whoever is ahead drops what the other does not have.
+        case = Case(protocol, receiver, sender, table, bound=3, both=both, context=bytes([attempt] * 32))
+        finished = min(len(mine.kept), len(theirs.kept))
+        assert finished == (0, 1, 3)[attempt]
+        trace = Trace([])
+        traces.append(trace)
+        (mine if seed % 2 else theirs).most = most
+        parties = (
+            shards.receiver(module.find, own, case.params, Rng.system(), 40, mine.at(finished)),
+            shards.sender(module.offer, other, rows, case.params, Rng.system(), 40, theirs.at(finished)),
+        )
+        if most is not None:
+            with pytest.raises(Broken):
+                run_pair(*parties, tap=trace, capacity=1)
+            continue
+        got, told = run_pair(*parties, tap=trace, capacity=1)
+        sums = tuple(sum(size for who, _, size in trace.seen if who == party) for party in "ab")
+        assert sums == shards.message_bytes(module.message_bytes, case.params, 40, finished)
+    assert len(mine.kept) == len(theirs.kept) == count
+    assert got.matched.tolist() == ideal_match(receiver, sender)
+    assert (None if told.matched is None else told.matched.tolist()) == (ideal_match(sender, receiver) if both else None)
+    if table is not None:
+        assert got.rows is not None
+        payloads = [got.rows.payloads[5 * k : 5 * k + 5] for k in range(len(got.rows.items))]
+        found = zip(got.rows.items.tolist(), got.rows.counters.tolist(), payloads)
+        assert sorted(found) == sorted(ideal_rows(receiver, table, 3))
+    assert all(part == b"" for part in theirs.kept) != both  # a sender keeps nothing that it does not need
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_kept_part_of_another_kind_of_run_is_refused(protocol: str) -> None:
+    receiver, sender = sets(150, 150, 20)
+    case, mine = Case(protocol, receiver, sender), Memory(CONTEXT, [])
+    module, own = PROTOCOLS[protocol], Items.from_list(receiver)
+    offer = shards.sender(module.offer, Items.from_list(sender), None, case.params, Rng.system(), 40, Memory(CONTEXT, []).at(0))
+    run_pair(shards.receiver(module.find, own, case.params, Rng.system(), 40, mine.at(0)), offer)
+    for changed in (mine.kept[0] + b"0", mine.kept[0][:-1], b"", mine.kept[0][:23]):
+        keep = shards.Keep(CONTEXT, [changed], mine.keep)
+        script = shards.receiver(module.find, own, case.params, Rng.system(), 40, keep)
+        with pytest.raises(DecryptionError):
+            run_pair(script, shards.sender(module.offer, own, None, case.params, Rng.system(), 40))

@@ -142,8 +142,6 @@ def _hello() -> Hello:
             "rules": "psc-rules/1",
             "number_metadata": "6" * 64,
             "initiator_size": 64,
-            "shard": 0,
-            "attempt": 1,
             "sent_at": "2026-11-21T17:00:00Z",
         }
     )

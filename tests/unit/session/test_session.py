@@ -12,7 +12,7 @@ from psc.errors import AuthenticationError, MalformedMessageError, PeerAbortedEr
 from psc.node.identity import Identity, verify
 from psc.protocols.dh_psi import SenderTags
 from psc.session.codec import Confirmation, decode, encode
-from psc.session.hello import Accept, AggregateTerms, Hello, SessionId
+from psc.session.hello import Accept, AggregateTerms, Hello, Resumption, SessionId
 from psc.session.session import Session
 from psc.session.transcript import Transcript
 from psc.transport.memory import memory_pair
@@ -69,8 +69,6 @@ def hello(**changes: Any) -> Hello:
         "rules": "psc-rules/1",
         "number_metadata": "44" * 32,
         "initiator_size": 64,
-        "shard": 0,
-        "attempt": 1,
         "sent_at": "2026-11-21T17:00:00Z",
     }
     return Hello(**(values | changes))
@@ -110,6 +108,7 @@ CHANGES: list[dict[str, Any]] = [
     {"rules": "other"},
     {"number_metadata": "ab" * 32},
     {"initiator_size": 65},
+    {"resumes": Resumption(run_id="1" * 26, shards=("77" * 32,))},
     {"sent_at": "2026-11-21T17:00:02Z"},
 ]
 
@@ -167,9 +166,9 @@ def test_every_field_of_the_accept_changes_the_session(field: str) -> None:
 
 def test_documents_have_one_form() -> None:
     data = hello().canonical()
-    sharded = data.replace(b'"shard":0', b'"shard":1')
+    resumes_nothing = data.replace(b'"resumes":null', b'"resumes":{}')
     assert Hello.parse(data) == hello()
-    for changed in (data + b" ", data.replace(b'":', b'": ', 1), b"[]", b"{}", b"", b"\xff", data[:-1], sharded):
+    for changed in (data + b" ", data.replace(b'":', b'": ', 1), b"[]", b"{}", b"", b"\xff", data[:-1], resumes_nothing):
         with pytest.raises(MalformedMessageError):
             Hello.parse(changed)
 
@@ -279,3 +278,21 @@ def test_codec_refuses_what_it_does_not_know() -> None:
     for frame in (b"", b"\x00", b"\xff" * 40, good + b"\xf8\x07\x01", b"\xf2\x07\x00", good[:-1], encode(SenderTags(b"a"))[:1]):
         with pytest.raises(MalformedMessageError):
             decode(frame)
+
+
+def test_the_terms_of_a_hello_are_all_but_what_is_fresh_in_it() -> None:
+    fresh = {"run_id": "1" * 26, "nonce": "ab" * 32, "certificate": "ab" * 32, "sent_at": "2026-11-22T17:00:00Z"}
+    same = hello(**fresh, resumes=Resumption(run_id="0" * 26, shards=("77" * 32,)))
+    assert same.terms() == hello().terms()
+    others = [hello(**change).terms() for change in CHANGES if not change.keys() & {*fresh, "resumes"}]
+    assert len({hello().terms(), *others}) == len(others) + 1
+    assert len(others) > 15
+
+
+def test_only_a_run_that_goes_on_has_finished_shards() -> None:
+    assert accept(hello(), finished=3, attempt=2).finished == 3
+    for wrong in ({"finished": 3}, {"attempt": 2}, {"finished": 1, "attempt": 4}):
+        with pytest.raises(ValueError, match=r"finished shard|less than or equal"):
+            accept(hello(), **wrong)
+    with pytest.raises(ValueError, match="only a match"):
+        hello(operation="count", resumes=Resumption(run_id="1" * 26, shards=("77" * 32,)))
