@@ -10,6 +10,8 @@
     │   ├── authority.pem       0600  certificate of the node's own TLS authority; partners pin it
     │   ├── authority-key.pem   0600  its P-256 private key
     │   └── leaf.pem            0600  the present TLS certificate and its key, renewed by itself
+    ├── keys/kept.key           0600  seals what is kept (psc.node.kept)
+    ├── kept/<run>/             0700  finished shards of runs that broke off, sealed (psc.node.kept)
     ├── unmasked.jsonl          0600  when results were written with their keys in full (psc.node.unmasking)
     └── results/<run>.parquet   0600  results that partners' runs delivered to this node
 
