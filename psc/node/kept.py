@@ -40,6 +40,7 @@ from psc.node.clock import now, parse_timestamp, timestamp
 from psc.node.fields import Digest, IdentityKey, RunId, Timestamp
 from psc.node.files import make_folder, read_private, remove_tree, storage_errors, write_private
 from psc.node.home import Home
+from psc.session.hello import KEPT_SHARDS_MAX
 from psc.types import Document
 
 __all__ = ["KEPT_HOURS", "Kept", "KeptRun", "begin", "drop_old", "kept_runs", "load"]
@@ -81,7 +82,7 @@ class KeptRun(Document):
     terms: Digest
     items: str = ""
     split: Digest
-    shards: Annotated[int, Field(ge=2, le=4096)]
+    shards: Annotated[int, Field(ge=2, le=KEPT_SHARDS_MAX)]
     began_at: Timestamp
 
     @property
@@ -111,7 +112,7 @@ class _Head(Document):
 
     run_id: RunId
     side: Side
-    part: Annotated[int, Field(ge=-1, le=4095)]
+    part: Annotated[int, Field(ge=-1, lt=KEPT_SHARDS_MAX)]
     previous: str
     chain: str
     pieces: tuple[Annotated[int, Field(ge=0)], ...]

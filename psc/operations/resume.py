@@ -22,7 +22,7 @@ from psc.node.runs import is_running
 from psc.operations.play import Play, RunShape
 from psc.operations.prepare import OwnTable
 from psc.protocols.shards import Keep
-from psc.session.hello import ATTEMPTS_MAX, Accept, Hello, Resumption, SessionId
+from psc.session.hello import ATTEMPTS_MAX, KEPT_SHARDS_MAX, Accept, Hello, Resumption, SessionId
 from psc.session.session import Session
 
 __all__ = ["begin_or_go_on", "can_go_on", "keeper", "kept_by_initiator", "kept_by_responder", "offer"]
@@ -86,7 +86,7 @@ def kept_by_responder(home: Home, hello: Hello, responder_size: int) -> tuple[Ke
 def begin_or_go_on(
     home: Home, play: Play[object, object], hello: Hello, accept: Accept, found: Kept | None, own: OwnTable | None = None
 ) -> Kept | None:
-    """Return where a run that was accepted keeps its shards; ``None`` when it has only one.
+    """Return where a run that was accepted keeps its shards; ``None`` when it has one, or too many.
 
     Args:
         home: the node.
@@ -105,7 +105,7 @@ def begin_or_go_on(
     if found is not None:
         found.drop()  # the partner has it no longer: the run starts anew
     count = play.shard_count(RunShape.of(hello, accept))
-    if count == 1:
+    if not 1 < count <= KEPT_SHARDS_MAX:
         return None
     split = SessionId(hello, accept).label
     run = KeptRun(

@@ -28,6 +28,7 @@ from psc.types import (
 
 __all__ = [
     "ATTEMPTS_MAX",
+    "KEPT_SHARDS_MAX",
     "PROTOCOL_SERIES",
     "Accept",
     "AggregateTerms",
@@ -42,6 +43,9 @@ PROTOCOL_SERIES: Final = "psc/1"
 
 ATTEMPTS_MAX: Final = 3
 """How often a run may be taken up in all; then it starts anew."""
+
+KEPT_SHARDS_MAX: Final = 2048
+"""A run of more shards (2·10^9 keys) is not gone on with: the hello that lists them would be too long."""
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -124,7 +128,7 @@ class Resumption(Document):
     """
 
     run_id: str = Field(pattern=r"^[0-9a-z]{26}$")
-    shards: tuple[Hex32, ...] = Field(min_length=1, max_length=4096)
+    shards: tuple[Hex32, ...] = Field(min_length=1, max_length=KEPT_SHARDS_MAX)
 
 
 class Hello(Document):
@@ -196,7 +200,7 @@ class Accept(Document):
     certificate: str = Field(pattern=r"^([0-9a-f]{64})?$")
     responder_size: Size
     responder_blocks: tuple[Size, ...] = Field(default=(), max_length=1024)
-    finished: int = Field(default=0, ge=0, le=4096)
+    finished: int = Field(default=0, ge=0, le=KEPT_SHARDS_MAX)
     attempt: int = Field(default=1, ge=1, le=ATTEMPTS_MAX)
     accepted_at: Moment
 
