@@ -86,6 +86,7 @@ class Receipt(Document):
     purpose: Word
     initiator: ReceiptParty
     responder: ReceiptParty
+    initiator_role: Literal["receiver", "sender"] = "receiver"
     agreement_digest: Digest
     dataset: NodeName
     dataset_version: Digest

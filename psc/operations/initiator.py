@@ -132,7 +132,7 @@ class Asking:
             initiator_name=own_card(self.home).card.name,
             responder=self.partner.identity,
             responder_name=self.partner.name,
-            initiator_role="receiver",
+            initiator_role="sender" if shape.exchanged else "receiver",
             certificate=own_certificate_digest(self.home),
             nonce=secrets.token_hex(32),
             dataset=plan.dataset,

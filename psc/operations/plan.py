@@ -338,19 +338,24 @@ def _quickest(
         model = asked.model if asked.model in play.models else "semi-honest"
         if model == asked.model or (wanted != "malicious" and (asked.operation != "match" or entry.model == "semi-honest")):
             shape = play.plan(plan.request, replace(asked, model=model), allow, entry, plan.own)
-            costs.append((_seconds(play, shape, status, same_machine=same_machine), shape))
+            shapes = [each for each in (shape, play.exchanged(shape)) if each is not None]
+            costs += [(_seconds(play, each, status, same_machine=same_machine), each) for each in shapes]
     if not costs:
         for play in plays_of(plan.request):
             check_compatible(status, play.spec.id)  # what would do is another one in the partner's software
         raise Deny(Rule.MODEL_TOO_WEAK, {"model": entry.model, "asked": asked.model}).error()
-    costs.sort(key=lambda cost: cost[0])
+    costs.sort(key=lambda cost: (cost[0], sum(PLAYS[cost[1].operation, cost[1].protocol].payload_bytes(cost[1]))))
     if len(costs) > 1:
         (least, best), (more, other) = costs[:2]
         plan.reason = render(
             "operations.plan-protocol",
-            {"protocol": best.protocol, "other": other.protocol, "seconds": f"{least:.2f}", "other_seconds": f"{more:.2f}"},
+            {"protocol": _said(best), "other": _said(other), "seconds": f"{least:.2f}", "other_seconds": f"{more:.2f}"},
         )
     return costs[0][1]
+
+
+def _said(shape: RunShape) -> str:
+    return render("operations.plan-exchanged", {"protocol": shape.protocol}) if shape.exchanged else shape.protocol
 
 
 def _seconds(play: Play[Any, Any], shape: RunShape, status: Status, *, same_machine: bool) -> float:

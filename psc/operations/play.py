@@ -56,6 +56,7 @@ class RunShape:
         aggregate: what an aggregate computes.
         responder_blocks: padded sizes of the responder's groups, where they travel as blocks.
         finished: shards that an earlier attempt of the run finished.
+        exchanged: whether the initiator is the protocol's sender, and the responder its receiver.
     """
 
     dataset: str
@@ -71,6 +72,7 @@ class RunShape:
     aggregate: AggregateTerms | None = None
     responder_blocks: tuple[int, ...] = ()
     finished: int = 0
+    exchanged: bool = False
 
     @classmethod
     def asked(cls, hello: Hello, responder_size: int) -> RunShape:
@@ -87,6 +89,7 @@ class RunShape:
             hello.model,
             hello.noise,
             hello.aggregate,
+            exchanged=hello.initiator_role == "sender",
         )
 
     @classmethod
@@ -159,6 +162,11 @@ class Play(ABC, Generic[Asked, Answered]):
             model=asked.model,
             noise=noise,
         )
+
+    def exchanged(self, shape: RunShape) -> RunShape | None:
+        """Return the shape with the roles of both sides exchanged; ``None`` where that cannot be, or would not help."""
+        del shape
+        return None
 
     def check_hello(self, hello: Hello) -> None:
         """Refuse a hello whose parts do not belong together.

@@ -71,6 +71,7 @@ def receipt_of_run(hello: Hello, accept: Accept, identity: SessionId, transcript
         purpose=hello.purpose,
         initiator=ReceiptParty(name=hello.initiator_name, identity=hello.initiator),
         responder=ReceiptParty(name=hello.responder_name, identity=hello.responder),
+        initiator_role=hello.initiator_role,
         agreement_digest=hello.agreement,
         dataset=hello.dataset,
         dataset_version=hello.dataset_version,

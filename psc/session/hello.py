@@ -134,8 +134,9 @@ class Resumption(Document):
 class Hello(Document):
     """What the initiator asks for, signed by its identity.
 
-    Sizes are padded. ``certificate`` is the SHA-256 of the initiator's TLS leaf (DER), empty without TLS. ``resumes`` offers to
-    go on with a run that broke off.
+    Sizes are padded. ``initiator_role`` is its part in the protocol: the receiver, or the sender of a match whose result goes to
+    both, so that the larger set is the sender's. ``certificate`` is the SHA-256 of the initiator's TLS leaf (DER), empty
+    without TLS. ``resumes`` offers to go on with a run that broke off.
     """
 
     KIND: ClassVar[str] = "hello"
@@ -151,7 +152,7 @@ class Hello(Document):
     initiator_name: PlainName
     responder: Hex32
     responder_name: PlainName
-    initiator_role: Literal["receiver"]
+    initiator_role: Literal["receiver", "sender"]
     certificate: str = Field(pattern=r"^([0-9a-f]{64})?$")
     nonce: Hex32
     dataset: PlainName
@@ -177,6 +178,9 @@ class Hello(Document):
             raise ValueError("what an aggregate computes belongs to an aggregate")
         if (self.resumes is not None) and self.operation != "match":
             raise ValueError("only a match is resumed")
+        to_both = (self.operation, self.output_to, self.released, self.model) == ("match", "both", (), "semi-honest")
+        if self.initiator_role == "sender" and not to_both:
+            raise ValueError("only where both learn the same do the roles not matter")
         return self
 
     def terms(self) -> str:

@@ -46,6 +46,25 @@ TEXTS: dict[str, Text] = {
         "{responder} learns which of its own keys {initiator} also has, or only that fewer than the agreed minimum match.",
         "{responder} 得知自己的哪些键 {initiator} 也有，或仅得知匹配数低于约定最小值。",
     ),
+    "leakage.match.receiver-second": Text(
+        "{initiator} learns which of its own keys {responder} also has, or only that fewer than the agreed minimum match; it "
+        "learns this from {responder}.",
+        "{initiator} 从 {responder} 得知自己的哪些键 {responder} 也有，或仅得知匹配数低于约定最小值。",
+    ),
+    "leakage.match.both-first": Text(
+        "{responder} learns which of its own keys {initiator} also has, and nothing about any other key; it learns this first.",
+        "{responder} 先得知自己的哪些键 {initiator} 也有；对其他键一无所知。",
+    ),
+    "leakage.match.cheating-initiator": Text(
+        "If {initiator} departs from the protocol it can falsify the result, or make a run fail depending on {responder}'s "
+        "keys; a failed run is on record on both sides.",
+        "若 {initiator} 偏离密码协议，可篡改结果，或使运行是否失败取决于 {responder} 的键；失败的运行双方均有记录。",
+    ),
+    "leakage.match.lying-responder": Text(
+        "Keys that {responder} puts into its table without holding them rightfully are answered too, at most as many as its size "
+        "below says.",
+        "{responder} 放入表中却并非合法持有的键同样会得到回答；其数量不超过下述规模。",
+    ),
     "leakage.count.receiver": Text(
         "{initiator} learns how many keys both have, and not which.",
         "{initiator} 得知双方共有多少个键，但不知道是哪些。",
@@ -232,6 +251,7 @@ TEXTS: dict[str, Text] = {
         "{protocol} rather than {other}: about {seconds} s against {other_seconds} s on this link.",
         "选用 {protocol} 而非 {other}：在此链路上约 {seconds} 秒，后者约 {other_seconds} 秒。",
     ),
+    "operations.plan-exchanged": Text("{protocol} with us as its sender", "{protocol}（本方为其发送方）"),
     "operations.plan-resumes": Text(
         "Goes on with run {run_id} of {began}, of which {finished} of {shards} parts are kept, if the partner kept them too.",
         "接续 {began} 的运行 {run_id}：已保留 {finished}/{shards} 片（须对方也已保留）。",
