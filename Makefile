@@ -46,7 +46,7 @@ bench: $(VENV)/.built           ## measured on this machine; JSON lines are appe
 bench-peers: $(VENV)/.built     ## beside spu and other libraries' encryption, each in an environment of its own, in the same call
 	@mkdir -p benchmarks/results
 	test -x .venv-peers/bin/python || { $(PYTHON) -m venv .venv-peers && .venv-peers/bin/pip install --quiet spu==0.9.5; }
-	$(BIN)/python -m benchmarks.peers.spu --output benchmarks/results/peers.jsonl
+	$(BIN)/python -m benchmarks.peers.pairs --output benchmarks/results/peers.jsonl
 	test -x .venv-sums/bin/python || { $(PYTHON) -m venv .venv-sums && .venv-sums/bin/pip install --quiet phe==1.5.0 gmpy2 pypaillier==0.8.0 sf-heu==0.5.2b0 tenseal==0.3.18; }
 	$(BIN)/python -m benchmarks.micro.rlwe --peer-python .venv-sums/bin/python --output benchmarks/results/rlwe.jsonl --page docs/protocols/packed-encryption.md
 	$(BIN)/python -m benchmarks.report
