@@ -48,6 +48,7 @@ def benchmark(
         table = companies.folder / "orders.csv"
         plans = {operation: planned(companies, operation, table) for operation in operations}
         for _ in range(runs):
+            taken: list[Figures] = []
             for operation in (*operations, *peers):
                 before = link.moved()
                 if operation in PEERS:
@@ -59,7 +60,11 @@ def benchmark(
                     found = measured(companies, operation, table)
                 sent, received = (now - then for now, then in zip(link.moved(), before, strict=True))
                 busy = max(sent, received) * 8e-6 / link.megabits / found["wall_seconds"]
-                yield named | found | {"line_bytes_sent": sent, "line_bytes_received": received, "line_busy": busy}
+                taken.append(named | found | {"line_bytes_sent": sent, "line_bytes_received": received, "line_busy": busy})
+            for figures in taken[: len(operations)]:
+                others = {one["operation"]: one["wall_seconds"] for one in taken[len(operations) :]}
+                figures["ratios"] = {name: seconds / figures["wall_seconds"] for name, seconds in others.items()}
+            yield from taken
 
 
 def main() -> None:

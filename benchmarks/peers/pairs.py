@@ -126,8 +126,8 @@ def pair_of(companies: MeasuredCompanies, python: Path, peer: Peer, variants: Se
         if own["matched"] != theirs["matched"]:
             raise RuntimeError(f"different answers: {own['matched']} and {theirs['matched']}")
         ratios = {key: theirs[figure] / own[figure] for key, figure in (("ratio", "wall_seconds"), ("cpu_ratio", "cpu_seconds"))}
-        pair = {"peer": peer.name, "protocol": peer.protocol, "released": released, "files": kind, "psc": own, "theirs": theirs}
-        found.append(pair | ratios)
+        named = {"peer": peer.name, "version": theirs["version"], "protocol": peer.protocol, "released": released, "files": kind}
+        found.append(named | {"psc": own, "theirs": theirs} | ratios)
     return found
 
 
