@@ -73,7 +73,10 @@ class Link:
         if self._netem(holder.pid):
             self.made_by = "tc netem"
         else:
-            self._relay(holder.pid)
+            try:
+                self._relay(holder.pid)
+            except OSError as error:
+                raise SystemExit(f"neither tc netem nor tunnel devices are permitted here ({error}): nothing measured") from error
             self.made_by = "a relay of packets"
         for words, device, address in (([], "near", NEAR), (self.within_far, "far", FAR)):
             _run(*words, "ip", "link", "set", "lo", "up")
