@@ -1,8 +1,9 @@
 """Whole runs of ``psc match``, ``count`` and ``aggregate`` between two processes over mutual TLS on the loopback interface.
 
-``python -m benchmarks.macro.runs [--rows 100000 1000000] [--runs 3] [--output FILE]`` makes two homes with the command line
-alone, serves the courier (Parquet) and runs the merchant (CSV in, CSV out). The aggregate is three sums by ten groups, right
-after a count in the same round. It prints, for each size and operation, medians
+``python -m benchmarks.macro.runs [--sizes 100000 50000x30000000] [--operations match …] [--runs 3] [--output FILE]`` makes two
+homes with the command line alone, serves the courier and runs the merchant. The courier's file is Parquet; the merchant's are
+CSV, or Parquet with ``--files parquet``. A size is the keys of each side, or the merchant's and the courier's. The aggregate is
+three sums by ten groups, right after a count in the same round. It prints, for each size and operation, medians
 of wall seconds, CPU seconds and peak memory of each party, bytes each way, and the plan's estimate beside them; with
 ``--output`` it appends one JSON line a run. Both parties share this machine's cores.
 """
@@ -10,31 +11,18 @@ of wall seconds, CPU seconds and peak memory of each party, bytes each way, and 
 from __future__ import annotations
 
 import argparse
-import compileall
-import json
 import statistics
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import psutil
-import pyarrow as pa
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
-
-import psc
-from benchmarks.micro.crypto import machine
+from benchmarks.measure import Figures, MeasuredCompanies, append, compile_package
+from benchmarks.tables import VALUES, sizes_of, two_files
 from psc.testing.companies import Companies
-from psc.testing.madeup import PARCEL_PHONE
 
-_LIMITS = ("--membership", "hidden,matcher", "--runs-per-day", 1000, "--max-input", 1 << 22)
-
-
+COLUMNS = ("status", "fee", "weight", "pieces", "city")
 _SUMS = ("--select", "sum:fee", "--select", "sum:weight", "--select", "sum:pieces", "--group-by", "city")
-_RUNS: dict[str, tuple[str, ...]] = {
+OPERATIONS: dict[str, tuple[str, ...]] = {
     "match": ("match", "--want", "status"),
     "match, one-sided": ("match",),
     "match, dh-psi": ("match", "--want", "status", "--protocol", "dh-psi"),
@@ -43,108 +31,63 @@ _RUNS: dict[str, tuple[str, ...]] = {
     "aggregate, members known to the matcher": ("aggregate", *_SUMS, "--membership", "matcher"),
 }
 """What is run, by its name in the tables: operation and options."""
-_VALUES = ("fee:int64:0..100000", "weight:decimal:3:0..50", "pieces:int64:0..99")
-
-
-def compile_package() -> None:
-    """Compile psc's modules as pip does when it installs them: where it runs from its source, each command would do so."""
-    compileall.compile_dir(Path(psc.__file__).parent, quiet=1)
-
-
-def tables(rows: int) -> tuple[pa.Table, pa.Table]:
-    """Return two tables of ``rows`` distinct clean mobiles that share every second one, the second with what is asked of it."""
-    phones = [f"1{30 + n % 10}{(n * 7919) % 10**8:08d}" for n in range(rows + rows // 2)]
-    orders = pa.table({"order": range(rows), "phone": phones[:rows]})
-    number = np.arange(rows)
-    parcels = pa.table(
-        {
-            PARCEL_PHONE: phones[rows // 2 :],
-            "status": ["signed"] * rows,
-            "fee": number * 7919 % 100_001,
-            "weight": number * 104_729 % 50_001 / 1000,
-            "pieces": number % 100,
-            "city": pa.array([f"city {n}" for n in (number % 10).tolist()]),
-        }
-    )
-    return orders, parcels
 
 
 def grant(companies: Companies, source: Path) -> None:
     """Register the courier's table and grant all of it."""
-    key = f"phone={PARCEL_PHONE}:phone"
-    companies.grant(source, key, ["status:text:16"], values=_VALUES, groups=["city"], rows_per_key=1, options=_LIMITS)
+    limits = ("--membership", "hidden,matcher", "--runs-per-day", 1000, "--max-input", 1 << 25)
+    release = ["status:text:16"]
+    companies.grant(source, "phone=phone:phone", release, values=VALUES, groups=["city"], rows_per_key=1, options=limits)
 
 
-def measured(companies: Companies, server: psutil.Process, operation: str, table: Path, plan: dict[str, Any]) -> dict[str, Any]:
+def planned(companies: Companies, operation: str, table: Path) -> Figures:
+    """Return what the plan of an operation says."""
+    word, *words = OPERATIONS[operation]
+    plan = companies.ask(word, table, "phone", *words, "--dry-run", "--json").json()
+    told = {f"plan_{key}": plan[key] for key in ("seconds", "bytes_sent", "bytes_received")}
+    return {"protocol": plan["protocol"], "model": plan["model"], **told}
+
+
+def measured(companies: MeasuredCompanies, operation: str, table: Path) -> Figures:
     """Run one operation and return its figures."""
-    Path(f"/proc/{server.pid}/clear_refs").write_text("5")  # start the peak of resident memory anew
-    before = server.cpu_times()
-    word, *words = _RUNS[operation]
-    options: list[object] = ["--json", *words]
-    if word != "count":
-        options += ["--output", companies.folder / "out.csv", "--force"]
-    begin = time.perf_counter()
-    result = companies.ask(word, table, "phone", *options).json()
-    wall = time.perf_counter() - begin
-    after = server.cpu_times()
-    status = Path(f"/proc/{server.pid}/status").read_text()
-    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    stats = result["stats"]
-    return {
-        "protocol": plan["protocol"],
-        "model": plan["model"],
-        "wall_seconds": wall,
-        "run_seconds": stats["seconds"],
-        "initiator_cpu_seconds": stats["cpu_seconds"],
-        "responder_cpu_seconds": after.user + after.system - before.user - before.system,
-        "initiator_peak_rss_bytes": stats["peak_rss_bytes"],
-        "responder_peak_rss_bytes": peak * 1024,
-        "bytes_sent": stats["bytes_sent"],
-        "bytes_received": stats["bytes_received"],
-        "plan_seconds": plan["seconds"],
-        "plan_bytes_sent": plan["bytes_sent"],
-        "plan_bytes_received": plan["bytes_received"],
-    }
+    word, *words = OPERATIONS[operation]
+    output: tuple[object, ...] = ("--output", companies.folder / f"out{table.suffix}", "--force") if word != "count" else ()
+    return companies.measure(word, table, *words, *output)
 
 
-def benchmark(rows: int, runs: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def benchmark(sizes: tuple[int, int], runs: int, operations: Sequence[str], kind: str) -> Iterator[tuple[str, Figures]]:
     """Yield the operation and figures of every run at one size."""
-    with tempfile.TemporaryDirectory() as name, Companies(Path(name)) as companies:
-        orders, parcels = tables(rows)
-        pacsv.write_csv(orders, companies.folder / "orders.csv")
-        pq.write_table(parcels, companies.folder / "parcels.parquet")
+    with tempfile.TemporaryDirectory() as name, MeasuredCompanies(Path(name)) as companies:
+        two_files(companies.folder, sizes, ("parquet", kind) if kind != "parquet" else ("parquet",), COLUMNS)
         companies.found()
         grant(companies, companies.folder / "parcels.parquet")
-        server = psutil.Process(companies.serve())
-        table = companies.folder / "orders.csv"
-        plans = {
-            operation: companies.ask(word, table, "phone", *words, "--dry-run", "--json").json()
-            for operation, (word, *words) in _RUNS.items()
-        }
+        companies.serve()
+        table = companies.folder / f"orders.{kind}"
+        plans = {operation: planned(companies, operation, table) for operation in operations}
         for _ in range(runs):
             for operation, plan in plans.items():
-                yield operation, measured(companies, server, operation, table, plan)
+                yield operation, plan | measured(companies, operation, table)
 
 
 def main() -> None:
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--sizes", type=sizes_of, nargs="+", default=[(100_000,) * 2, (1_000_000,) * 2], help="N or NxM keys")
+    parser.add_argument("--operations", nargs="+", choices=OPERATIONS, default=list(OPERATIONS), metavar="NAME")
+    parser.add_argument("--files", choices=("csv", "parquet"), default="csv", help="what the merchant reads and writes")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     compile_package()
-    for rows in options.rows:
-        samples: dict[str, list[dict[str, Any]]] = {}
-        for operation, figures in benchmark(rows, options.runs):
+    for rows, partner_rows in options.sizes:
+        samples: dict[str, list[Figures]] = {}
+        for operation, figures in benchmark((rows, partner_rows), options.runs, options.operations, options.files):
             samples.setdefault(operation, []).append(figures)
-            if options.output is not None:
-                line = {"benchmark": "macro.runs", "operation": operation, "rows": rows, **machine(), **figures}
-                with options.output.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
+            told = {"operation": operation, "rows": rows, "partner_rows": partner_rows, "files": options.files}
+            append(options.output, "macro.runs", told | figures)
         for operation, found in samples.items():
-            print(f"{operation} {rows:,} x {rows:,}, median of {len(found)}")
-            for key in (key for key, value in found[0].items() if not isinstance(value, str)):
+            print(f"{operation} {rows:,} x {partner_rows:,}, median of {len(found)}")
+            for key in (key for key, value in found[0].items() if isinstance(value, int | float)):
                 print(f"  {key:28} {statistics.median(sample[key] for sample in found):,.2f}")
 
 

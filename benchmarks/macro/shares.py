@@ -9,7 +9,6 @@ its TLS, Arrow (reading, joining, writing tables), Python with numpy, the system
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -21,11 +20,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow.csv as pacsv
-
 import psc
-from benchmarks.macro.runs import grant, tables
-from benchmarks.micro.crypto import machine
+from benchmarks.macro.runs import COLUMNS, grant
+from benchmarks.measure import append
+from benchmarks.tables import two_files
 from psc.operations.requests import Request
 from psc.testing.companies import Companies
 from psc.testing.nodes import PURPOSE
@@ -104,9 +102,7 @@ def main() -> None:
     if shutil.which("perf") is None:
         raise SystemExit("perf is not installed: nothing measured")
     with tempfile.TemporaryDirectory() as name, Companies(Path(name)) as companies:
-        orders, parcels = tables(options.rows)
-        for file, table in (("orders.csv", orders), ("parcels.csv", parcels)):
-            pacsv.write_csv(table, companies.folder / file)
+        two_files(companies.folder, (options.rows, options.rows), ("csv",), COLUMNS)
         companies.found()
         grant(companies, companies.folder / "parcels.csv")
         server = companies.serve()
@@ -115,13 +111,10 @@ def main() -> None:
             whole = sum(found.values())
             parts = {part: found[part] / whole for part, _ in (*PARTS, (OTHER, ""))}
             operation = request.__name__.strip("_").replace("_dh", " by dh-psi")
-            told = ", ".join(f"{part} {share:.1%}" for part, share in parts.items())
-            print(f"{operation} {options.rows:,} x {options.rows:,}: {seconds:.2f} s; {told} ({whole} samples)")
-            if options.output is not None:
-                line = {"benchmark": "macro.shares", "operation": operation, "rows": options.rows, **machine()}
-                line |= {"seconds": seconds, "samples": whole, "shares": parts}
-                with options.output.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
+            shown = ", ".join(f"{part} {share:.1%}" for part, share in parts.items())
+            print(f"{operation} {options.rows:,} x {options.rows:,}: {seconds:.2f} s; {shown} ({whole} samples)")
+            told = {"operation": operation, "rows": options.rows, "seconds": seconds, "samples": whole, "shares": parts}
+            append(options.output, "macro.shares", told)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def ours(name: str, count: int, draw: np.random.Generator) -> Sample:
     released = timer("release", owner.release, replies)
     assert int(released[0, 0]) == int(values[cells == 0].sum()) % 2**64
     size = sum(len(one) for row in made for one in row)
-    return {"seconds": timer.seconds, "bytes": size, "reply_bytes": len(replies[0])}
+    return {"seconds": timer.seconds, "bytes": size, "reply_bytes": len(replies[0]), "values": count}
 
 
 def plain_phe(bits: int, count: int, draw: np.random.Generator) -> Sample:
@@ -69,7 +70,7 @@ def plain_phe(bits: int, count: int, draw: np.random.Generator) -> Sample:
     made = timer("encrypt", lambda: [public.encrypt(value) for value in values])
     total = timer("add", lambda: sum(one for one, own in zip(made[1:], chosen[1:], strict=True) if own) + made[0])
     assert timer("release", private.decrypt, total) == sum(v for v, own in zip(values, chosen, strict=True) if own)
-    return {"seconds": timer.seconds | {"reply": 0.0}, "bytes": bits // 4 * count, "reply_bytes": bits // 4}
+    return {"seconds": timer.seconds | {"reply": 0.0}, "bytes": bits // 4 * count, "reply_bytes": bits // 4, "values": count}
 
 
 def pypaillier(bits: int, count: int, draw: np.random.Generator) -> Sample:
@@ -82,20 +83,17 @@ def pypaillier(bits: int, count: int, draw: np.random.Generator) -> Sample:
     made = timer("encrypt", lambda: [bytes(one) for one in library.encrypt_integers(public, values)])
     total = timer("add", lambda: library.add_many(public, [one for one, own in zip(made, chosen, strict=True) if own]))
     assert timer("release", library.decrypt, private, total) == sum(v for v, own in zip(values, chosen, strict=True) if own)
-    return {"seconds": timer.seconds | {"reply": 0.0}, "bytes": sum(map(len, made)), "reply_bytes": len(total)}
+    return {"seconds": timer.seconds | {"reply": 0.0}, "bytes": sum(map(len, made)), "reply_bytes": len(total), "values": count}
 
 
 def contenders(packed: int, single: int) -> dict[str, Callable[[np.random.Generator], Sample]]:
     """Return a round of each, with ``packed`` values where a ciphertext holds thousands and ``single`` where it holds one."""
-    found: dict[str, Callable[[np.random.Generator], Sample]] = {}
-    for name in ENGINES:
-        count = single if name.startswith("paillier") else packed
-        found[f"psc {name}"] = lambda draw, name=name, count=count: ours(name, count, draw) | {"values": count}  # type: ignore[misc]
-    few = max(single // 4, 2)
-    for bits in (2048, 3072):
-        found[f"phe, {bits} bits"] = lambda draw, bits=bits: plain_phe(bits, few, draw) | {"values": few}  # type: ignore[misc]
+    found: dict[str, Callable[[np.random.Generator], Sample]] = {
+        f"psc {name}": partial(ours, name, single if name.startswith("paillier") else packed) for name in ENGINES
+    }
+    found |= {f"phe, {bits} bits": partial(plain_phe, bits, max(single // 4, 2)) for bits in (2048, 3072)}
     if importlib.util.find_spec("paillier"):
-        found["pypaillier, 2048 bits"] = lambda draw: pypaillier(2048, single, draw) | {"values": single}
+        found["pypaillier, 2048 bits"] = partial(pypaillier, 2048, single)
     return found
 
 
