@@ -122,6 +122,22 @@ def macro(found: Sequence[Sample]) -> str:
     return table(head, rows)
 
 
+def resumed(found: Sequence[Sample]) -> str:
+    """Return the table of runs of which one party was killed."""
+    rows = [
+        (
+            f"whole, {size_text(own, others)}" if not killed else f"after the {killed} was killed",
+            str(len(group)),
+            told(group, ".0f", "finished_shards"),
+            told(group, ".1f", "wall_seconds"),
+            both(group, ".1f", *CPU),
+            both(group, ",.0f", *MOVED, unit=1e6),
+        )
+        for (own, others, killed), group in grouped(found, "rows", "partner_rows", "killed").items()
+    ]
+    return table(("run", "runs", "shards kept", "wall s", "CPU s", "MB"), rows)
+
+
 def peers(found: Sequence[Sample]) -> str:
     """Return the table of paired runs beside a peer."""
     head = (
@@ -317,6 +333,7 @@ def sections() -> list[tuple[str, list[Sample], str, list[str]]]:
     """Return what can be told of the samples there are: title, samples, what they are, and what shows them."""
     whole, pairs, line = samples("macro.jsonl"), samples("peers.jsonl"), samples("net.jsonl")
     alone, profiled, encrypted = samples("core.jsonl"), samples("shares.jsonl"), samples("rlwe.jsonl")
+    broken = samples("resume.jsonl")
     usual, large = [one for one in whole if small(one)], [one for one in whole if not small(one)]
     found: list[tuple[str, list[Sample], str, list[str]]] = []
     if alone:
@@ -325,6 +342,8 @@ def sections() -> list[tuple[str, list[Sample], str, list[str]]]:
         found.append(("Whole runs", usual, _WHOLE, [macro(usual)]))
     if large:
         found.append(("Large and uneven sets", large, _LARGE, [macro(large)]))
+    if broken:
+        found.append(("Runs that broke off", broken, _RESUMED, [resumed(broken)]))
     if pairs:
         found.append(("Beside peers", pairs, _PEERS, [peer_bars(pairs), peers(pairs)]))
     if line:
@@ -344,6 +363,9 @@ groups), CSV in and out, against a served Parquet file, mutual TLS on the loopba
 CPU and peak memory: initiator / responder. MB: sent / received by the initiator."""
 _LARGE = """`make bench-large`: the same at 10^7 keys a side and at 50,000 keys against 3·10^7, from and to Parquet. At 10^7
 it also sets spu's RR22 beside psc: see [Beside peers](#beside-peers)."""
+_RESUMED = """`make bench-large`: a match with one released column, result to both, from and to Parquet: whole; then, with either
+party killed (SIGKILL) when half of its shards were kept, what the same command takes to finish it. A byte of a kept file is flipped
+and must be noticed, and each result must be the whole run's to the byte, or there is no line here."""
 _PEERS = """`make bench-peers`: `psc match` and a peer on the same files in the same call, in pairs, CSV to CSV (Parquet where it
 says so: then psc reads and writes Parquet, and the peer CSV of the same rows), mutual TLS for both, both parties on one machine.
 `peer / psc` is the median of the ratios of the pairs. Peers return the matched rows of their own file; where a column is
