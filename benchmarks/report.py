@@ -364,8 +364,8 @@ CPU and peak memory: initiator / responder. MB: sent / received by the initiator
 _LARGE = """`make bench-large`: the same at 10^7 keys a side and at 50,000 keys against 3·10^7, from and to Parquet. At 10^7
 it also sets spu's RR22 beside psc: see [Beside peers](#beside-peers)."""
 _RESUMED = """`make bench-large`: a match with one released column, result to both, from and to Parquet: whole; then, with either
-party killed (SIGKILL) when half of its shards were kept, what the same command takes to finish it. A byte of a kept file is flipped
-and must be noticed, and each result must be the whole run's to the byte, or there is no line here."""
+party killed (SIGKILL) when half of its shards were kept, what the same command takes to finish it. A byte of a kept file is
+flipped and must be noticed, and each result must be the whole run's to the byte, or there is no line here."""
 _PEERS = """`make bench-peers`: `psc match` and a peer on the same files in the same call, in pairs, CSV to CSV (Parquet where it
 says so: then psc reads and writes Parquet, and the peer CSV of the same rows), mutual TLS for both, both parties on one machine.
 `peer / psc` is the median of the ratios of the pairs. Peers return the matched rows of their own file; where a column is
