@@ -26,6 +26,7 @@ from psc.errors import CryptoError, MalformedMessageError, ParameterMismatchErro
 from psc.node.tables import LoadedDataset
 from psc.operations.play import Basis, Play, RunShape, leg_items
 from psc.operations.prepare import OwnTable
+from psc.operations.requests import group_side
 from psc.operations.results import AggregateResult, Ended
 from psc.operations.select import statistics_of
 from psc.operations.table import label_bytes, labels_of, outputs_table, statistic_name, statistics_table
@@ -101,13 +102,12 @@ def asked_columns(request: Aggregate, entries: Sequence[CatalogueEntry]) -> Aske
         return Deny(Rule.VALUE_NOT_GRANTED, {"values": ", ".join(missing), "allowed": ", ".join(map(str, values.values()))})
     theirs = []
     for name in request.group_by:
-        side, separator, rest = name.partition(":")
-        if separator and side == "own":
+        side, bare = group_side(name)
+        if side == "own":
             continue
-        bare = rest if separator and side == "theirs" else name
         if bare in groups:
             theirs.append(groups[bare])
-        elif entries and separator and side == "theirs":
+        elif entries and side == "theirs":
             return Deny(Rule.GROUP_NOT_GRANTED, {"groups": bare, "allowed": ", ".join(sorted(groups))})
     return AskedColumns(tuple(values[name] for name in wanted if name in values), tuple(theirs))
 

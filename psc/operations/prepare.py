@@ -16,7 +16,7 @@ from psc.data.keys import Keyed, KeyUse, prepare_keys
 from psc.data.table import Source, load
 from psc.data.values import OwnWeights, own_weights
 from psc.errors import DataError, UsageError
-from psc.operations.requests import Aggregate, Request, key_names
+from psc.operations.requests import Aggregate, Request, group_side, key_names
 from psc.policy.decide import RunRequest
 from psc.types import GroupColumn
 
@@ -103,11 +103,8 @@ def group_sides(request: Aggregate, theirs: Sequence[GroupColumn]) -> list[tuple
     known = {group.name for group in theirs}
     found = []
     for name in request.group_by:
-        side, separator, rest = name.partition(":")
-        if separator and side in ("own", "theirs"):
-            found.append((rest, side == "own"))
-        else:
-            found.append((name, name not in known))
+        side, bare = group_side(name)
+        found.append((bare, side == "own" if side else bare not in known))
     return found
 
 

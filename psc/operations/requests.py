@@ -12,7 +12,7 @@ from psc.errors import UsageError
 from psc.operations.select import Output
 from psc.types import Membership, Model, OperationName, OutputTo
 
-__all__ = ["Aggregate", "Count", "GroupBy", "Match", "Request", "Select", "key_names"]
+__all__ = ["Aggregate", "Count", "GroupBy", "Match", "Request", "Select", "group_side", "key_names"]
 
 On = str | Sequence[str] | Mapping[str, str]
 Select = Output | Sequence["Output | tuple[Output, ...]"]
@@ -175,6 +175,12 @@ class Aggregate(_Asked):
 
 
 Request = Match | Count | Aggregate
+
+
+def group_side(name: str) -> tuple[str, str]:
+    """Return the side that ``own:`` or ``theirs:`` before a group's name says, empty for none, and the bare name."""
+    side, separator, bare = name.partition(":")
+    return (side, bare) if separator and side in ("own", "theirs") else ("", name)
 
 
 def key_names(on: On) -> dict[str, str]:
