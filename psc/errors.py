@@ -103,6 +103,7 @@ class AbortCode(StrEnum):
     PEER_SILENT = "peer-silent"
     STOPPING = "stopping"
     INTERNAL = "internal"
+    NO_SPACE = "no-space"
 
 
 class Rule(StrEnum):
@@ -310,6 +311,7 @@ class StorageError(PscError):
     """The own disk or store failed: full, not writable, locked, damaged."""
 
     exit_code = ExitCode.STORAGE
+    abort_code = AbortCode.NO_SPACE
 
 
 class AuditError(PscError):

@@ -325,11 +325,13 @@ def _run(cli: Cli, partner_name: str, request: Request, *, dry_run: bool, writte
             cli.note(plan.kept_note)
         try:
             result = watched(cli, plan.run)
-        except BaseException:
-            if plan.kept is not None and plan.kept.chain:
+        except BaseException as error:
+            if plan.kept is not None and plan.kept.chain and getattr(error, "code", "") != "node.kept-elsewhere":
                 run = plan.kept.run
                 cli.note(label("kept", finished=len(plan.kept.chain), shards=run.shards, until=run.until))
             raise
+        if plan.shape is not None and plan.shape.finished and result.receipt.receipt.resumed is None:
+            cli.note(label("kept-no-more", partner=partner_name))
         _finish(cli, node, plan, result, written)
 
 

@@ -9,9 +9,10 @@
 
 A file is a document in the clear (``_Head``: which run, which side, which part, and the hash of what both parties sent and
 received up to its end), a length before it, and the content under AES-256-GCM with the document as associated data. So a file
-that was changed, cut, exchanged for another run's or put back from an earlier day does not open: it counts as missing, and
-so do the shards after it. What is kept is the outcome of shards, never a secret of the protocol; it is personal data, and
-goes when the run is over, when it cannot go on, or after two days.
+that was changed, cut or exchanged for another run's does not open: it counts as missing, and so do the shards after it. One put
+back from an earlier attempt opens only where it fits the chain, and both sides compare their chains before they go on. Lengths
+show; they are about those of the result. What is kept is the outcome of shards, never a secret of the protocol; it is personal
+data, and goes when the run is over, when it cannot go on, or at the first use of the node two days after something was added.
 
 A run goes on in one session at a time: whoever takes it up counts up ``attempts``, after which an older session that still
 lives cannot keep anything more.
@@ -162,8 +163,13 @@ class Kept:
             write_private(self._folder / f"{number:05d}", _seal(_key(self.home), head, part))
         self.chain.append(chain)
 
-    def again(self, run_id: str, finished: int) -> None:
+    def again(self, run_id: str, attempt: int, finished: int) -> None:
         """Take the run up in another session, after so many shards; what is kept of later ones goes.
+
+        Args:
+            run_id: of the session's run.
+            attempt: its number, as both sides have it.
+            finished: shards that both have.
 
         Raises:
             StorageError: the disk refuses, or another session took it up meanwhile.
@@ -171,7 +177,7 @@ class Kept:
         with _locked(self._folder):
             if _read_run(self.home, self.run.run_id) != self.run:
                 raise StorageError("node.kept-elsewhere", run_id=self.run.run_id)
-            self.run = self.run.model_copy(update={"attempts": self.run.attempts + 1, "last_run_id": run_id})
+            self.run = self.run.model_copy(update={"attempts": attempt, "last_run_id": run_id})
             del self.chain[finished:], self.parts[finished:]
             for file in self._folder.iterdir():
                 if file.name.isdigit() and int(file.name) >= finished:
@@ -179,12 +185,13 @@ class Kept:
             _write_run(self.home, self.run)
 
     def drop(self) -> None:
-        """Remove all that is kept of the run, unless a later session went on with it."""
+        """Remove all that is kept of the run; a later session that goes on with it ends when it next keeps something.
+
+        So a run that must not go on does not, even if a session that takes it up began while the message was on its way.
+        """
         self.chain.clear()
         self.parts.clear()
-        with contextlib.suppress(DecryptionError, StorageError), _locked(self._folder):
-            if _read_run(self.home, self.run.run_id) == self.run:
-                remove_tree(self._folder)
+        remove_tree(self._folder)
 
     @classmethod
     def _load(cls, home: Home, run: KeptRun) -> Self:
@@ -277,13 +284,9 @@ def _key(home: Home) -> AESGCM:
     """Return the node's key for what it keeps, made by whoever needs it first."""
     file = home.path / "keys" / "kept.key"
     if not file.exists():
-        fresh = file.with_name(f"kept.{secrets.token_hex(8)}")
-        write_private(fresh, AESGCM.generate_key(256))
-        try:
-            with storage_errors(file), contextlib.suppress(FileExistsError):
-                os.link(fresh, file)  # of two that make one at once, the first stays
-        finally:
-            fresh.unlink(missing_ok=True)
+        with _locked(file.parent):
+            if not file.exists():  # of two that make one at once, the first does
+                write_private(file, AESGCM.generate_key(256))
     try:
         return AESGCM(read_private(file))
     except ValueError:

@@ -160,6 +160,11 @@ class Asking:
             raise AuthenticationError("operations.accept-other-hello", partner=self.partner.name)
         shape = RunShape.of(hello, accept)
         offered = 0 if hello.resumes is None else len(hello.resumes.shards)
+        attempts = 1 if plan.kept is None or not accept.finished else plan.kept.run.attempts + 1
+        if accept.attempt < attempts:
+            raise ParameterMismatchError(
+                "operations.versions-differ", what="attempts", ours=attempts, theirs=accept.attempt, software="-"
+            )
         if accept.finished > offered:
             raise ParameterMismatchError(
                 "operations.versions-differ", what="finished shards", ours=offered, theirs=accept.finished, software="-"

@@ -1,4 +1,4 @@
-"""``match`` by ``dh-psi`` and by ``vole-psi``: the initiator receives. Large sets are split into shards."""
+"""``match`` by ``dh-psi`` and by ``vole-psi``. Large sets are split into shards."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from psc.crypto import Items
 from psc.data.release import RowLayout
+from psc.errors import ParameterMismatchError
 from psc.node.tables import LoadedDataset
 from psc.operations.play import Basis, Play, RunShape, vole_items
 from psc.operations.prepare import OwnTable
@@ -20,6 +21,7 @@ from psc.protocols.base import Script
 
 if TYPE_CHECKING:
     from psc.operations.requests import Request
+    from psc.session.hello import Hello
 
 __all__ = ["DhPsiMatch", "VolePsiMatch"]
 
@@ -72,6 +74,7 @@ class _Match(Play[Outcome, Outcome]):
             mine[0], theirs[0] = "leakage.match.receiver-second", "leakage.match.both-first"
             mine[mine.index("leakage.match.lying")] = "leakage.match.cheating-initiator"
             theirs[theirs.index("leakage.match.cheating")] = "leakage.match.lying-responder"
+            theirs.append("leakage.match.falsified")
         if self.split(shape).count > 1:
             mine.append("leakage.match.shards")
             theirs.append("leakage.match.shards")
@@ -82,6 +85,13 @@ class _Match(Play[Outcome, Outcome]):
     def exchanged(self, shape: RunShape) -> RunShape | None:
         to_both = (shape.output_to, shape.released, shape.model) == ("both", (), "semi-honest")
         return replace(shape, exchanged=True) if to_both and shape.sizes[0] > shape.sizes[1] else None
+
+    def check_feasible(self, hello: Hello, keys: int) -> None:
+        asked = replace(RunShape.asked(hello, self.asked_size(hello, keys)), exchanged=False)
+        if hello.initiator_role == "sender" and self.exchanged(asked) is None:
+            # A sender's keys are never encoded for the other side: nobody takes that part from us but for the larger set.
+            roles = {"ours": "receiver", "theirs": "sender"}
+            raise ParameterMismatchError("operations.versions-differ", what="roles", software="-", **roles)
 
     def message_bytes(self, of_shard: Callable[[P], tuple[int, int]], params: P, shape: RunShape) -> tuple[int, int]:
         """Return payload bytes from the initiator and to it."""

@@ -19,8 +19,9 @@ from psc.operations.leakage import Leakage, leakage_of
 from psc.operations.play import Play, RunShape
 from psc.operations.prepare import OwnTable, prepare_own
 from psc.operations.requests import Aggregate, Match, Request, key_names
+from psc.operations.resume import elements_charged
 from psc.operations.status import Status, check_compatible
-from psc.operations.terms import PLAYS, plays_of
+from psc.operations.terms import PLAYS, play_of, plays_of
 from psc.policy.agreement import NO_LIMITS, RunLimits
 from psc.policy.catalogue import Catalogue, CatalogueEntry, decide_from_catalogue
 from psc.policy.decide import Allow, Deny, RunRequest, decide_result
@@ -162,7 +163,7 @@ class Plan:
         return content
 
     def _resumes(self) -> dict[str, object] | None:
-        if self.kept is None:
+        if self.kept is None or not self.kept_note:
             return None
         run = self.kept.run
         return {
@@ -268,6 +269,8 @@ def make_plan(
     own = prepare_own(request, asked, tuple(granted.values()), home.settings.region)
     plan.own, plan.own_rows, plan.own_keys = own, own.keyed.rows_total, own.keyed.key_count
     # Our own side keeps the smallest size by the true count; the partner judges everything by the padded one.
+    # Whether the elements are within the quota is judged last: what is kept of an earlier attempt is not charged again.
+    asked = replace(asked, elements=0)
     exact = decide_from_catalogue(catalogue, replace(asked, input_size=own.keyed.key_count))
     if isinstance(exact, Deny):
         plan.refusal = exact.error()
@@ -284,13 +287,17 @@ def make_plan(
         return plan
     _fill(plan, home, asked, decision, entry, shape, status, same_machine=same_machine)
     _check_limit(plan.partner_size, home.settings.limits.set_elements)
-    plan.refusal = too_small(plan, plan.own_keys)  # not even if every key matched
+    plan.kept = asking.kept(plan)
+    finished = len(plan.kept.chain) if plan.kept is not None and getattr(request, "resume", False) else 0
+    if finished:
+        shape = replace(shape, finished=finished)
+        _fill(plan, home, asked, decision, entry, shape, status, same_machine=same_machine)
+    charged = replace(asked, elements=elements_charged(shape.sizes[0], play_of(shape).shard_count(shape), finished))
+    affordable = decide_from_catalogue(catalogue, charged)
+    # Not even if every key matched.
+    plan.refusal = affordable.error() if isinstance(affordable, Deny) else too_small(plan, plan.own_keys)
     if plan.refusal is None:
         plan.asking = asking
-        plan.kept = asking.kept(plan)
-        if plan.kept is not None and plan.kept.chain and getattr(request, "resume", False):
-            goes_on = replace(shape, finished=len(plan.kept.chain))
-            _fill(plan, home, asked, decision, entry, goes_on, status, same_machine=same_machine)
     return plan
 
 

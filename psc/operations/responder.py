@@ -1,4 +1,4 @@
-"""The responder's side: judge a hello, charge it, and play the sender.
+"""The responder's side: judge a hello, charge it, and play its part.
 
 The handler answers partners whether they dialled us or we dialled them. Refusals cross the wire as a closed code; the
 explanation stays in our log.
@@ -31,7 +31,7 @@ from psc.node.clock import now, timestamp
 from psc.node.datasets import get_dataset
 from psc.node.home import Home
 from psc.node.identity import verify
-from psc.node.kept import Kept
+from psc.node.kept import Kept, drop_old
 from psc.node.own import own_card
 from psc.node.records import DatasetRecord
 from psc.node.runs import deliver_result, finish_run, keep_receipt, request_cancel, start_run
@@ -39,7 +39,7 @@ from psc.node.tables import LoadedDataset, read_dataset, with_statistics
 from psc.node.trust import party_of
 from psc.operations.play import Basis, RunShape
 from psc.operations.prepare import source_state
-from psc.operations.resume import begin_or_go_on, can_go_on, keeper, kept_by_responder
+from psc.operations.resume import begin_or_go_on, can_go_on, elements_charged, keeper, kept_by_responder
 from psc.operations.running import Clock, record_end, record_failure, stoppable
 from psc.operations.status import PROTOCOLS, own_status
 from psc.operations.terms import PLAYS, play_of, receipt_of_run
@@ -48,7 +48,6 @@ from psc.policy.catalogue import catalogue_for, check_request
 from psc.policy.decide import Allow, Deny, RunRequest
 from psc.policy.ledger import release, reserve
 from psc.protocols.padding import padded_size
-from psc.protocols.shards import shard_bound
 from psc.session.channel import Channel
 from psc.session.drive import drive
 from psc.session.hello import Accept, Hello, SessionId
@@ -94,8 +93,7 @@ class NodeHandler:
             self._authenticate(peer, asked, signature)
             _check_software(asked)
             allow = self._decide(peer, asked)
-            kept = self._kept(asked)
-            self._charge(peer, asked, allow, _elements(asked, kept))
+            kept = self._charge(peer, asked, allow)
         except PscError as error:
             error.of_run(asked.run_id)
             raise
@@ -115,8 +113,11 @@ class NodeHandler:
         keys = record.key_count_of([key.name for key in hello.keys])
         return kept_by_responder(self._home, hello, play.asked_size(hello, keys))
 
-    def _charge(self, peer: Peer, hello: Hello, allow: Allow, elements: int) -> None:
-        """Record the run and charge it before any work is done for it: what is free can be asked for ever."""
+    def _charge(self, peer: Peer, hello: Hello, allow: Allow) -> tuple[Kept, int] | None:
+        """Record the run and charge it before any work is done for it: what is free can be asked for ever.
+
+        Returns what is kept of the run that the hello goes on with, which is not charged again.
+        """
         party = party_of(self._home, peer.identity)
         if party is None:
             raise AuthenticationError("operations.hello-not-from-partner")
@@ -132,18 +133,22 @@ class NodeHandler:
             partner_size=hello.initiator_size,
         )
         try:
+            drop_old(self._home)
+            kept = self._kept(hello)  # a hello that was sent before ended above, and one over the day's runs before that
+            shards, finished = (kept[0].run.shards, kept[1]) if kept is not None else (1, 0)
             reserve(
                 self._home,
                 party=party.party,
                 dataset=hello.dataset,
                 run_id=hello.run_id,
                 operation=hello.operation,
-                elements=elements,
+                elements=elements_charged(hello.initiator_size, shards, finished),
                 limits=allow.limits,
             )
         except PscError as error:
             finish_run(self._home, hello.run_id, "refused", code=error.code)
             raise
+        return kept
 
     def _accept(self, peer: Peer, hello: Hello, kept: tuple[Kept, int] | None) -> Answer:
         dataset = self._datasets.load(hello)
@@ -199,6 +204,7 @@ class NodeHandler:
             membership="hidden" if hello.aggregate is None else hello.aggregate.membership,
             engine="" if hello.aggregate is None else hello.aggregate.engine,
             input_size=hello.initiator_size,
+            elements=None if hello.resumes is None else 0,  # judged when it is charged, by what is kept
             dataset_version=hello.dataset_version,
             agreement=hello.agreement,
             limits=NO_LIMITS.model_copy(update={"min_result": hello.minimum_result, "min_group": _minimum_group(hello)}),
@@ -257,15 +263,6 @@ def _check_software(hello: Hello) -> None:
             "operations.versions-differ", what="protocol and rules", ours=ours, theirs=theirs, software="-"
         )
     PLAYS[hello.operation, hello.protocol].check_hello(hello)
-
-
-def _elements(hello: Hello, kept: tuple[Kept, int] | None) -> int:
-    """Return how many of the initiator's elements a run evaluates; of one that goes on, those of the shards done anew."""
-    if kept is None:
-        return hello.initiator_size
-    run, finished = kept[0].run, kept[1]
-    left = (run.shards - finished) * shard_bound(hello.initiator_size, run.shards)
-    return min(left, hello.initiator_size)
 
 
 def _minimum_group(hello: Hello) -> int:

@@ -21,13 +21,13 @@ from psc.node.kept import Kept, KeptRun
 from psc.node.runs import is_running
 from psc.operations.play import Play, RunShape
 from psc.operations.prepare import OwnTable
-from psc.protocols.shards import Keep
+from psc.protocols.shards import Keep, shard_bound
 from psc.session.hello import ATTEMPTS_MAX, KEPT_SHARDS_MAX, Accept, Hello, Resumption, SessionId
 from psc.session.session import Session
 
-__all__ = ["begin_or_go_on", "can_go_on", "keeper", "kept_by_initiator", "kept_by_responder", "offer"]
+__all__ = ["begin_or_go_on", "can_go_on", "elements_charged", "keeper", "kept_by_initiator", "kept_by_responder", "offer"]
 
-_PEER_MAY_RETURN = (AbortCode.CANCELLED, AbortCode.PEER_SILENT, AbortCode.STOPPING, AbortCode.BUSY)
+_PEER_MAY_RETURN = (AbortCode.CANCELLED, AbortCode.PEER_SILENT, AbortCode.STOPPING, AbortCode.BUSY, AbortCode.NO_SPACE)
 
 
 def can_go_on(error: BaseException) -> bool:
@@ -38,11 +38,11 @@ def can_go_on(error: BaseException) -> bool:
     if isinstance(error, PeerAbortedError):
         return error.abort_code in _PEER_MAY_RETURN
     lost = isinstance(error, TransportError) and not isinstance(error, AuthenticationError)
-    return lost or isinstance(error, CancelledError | StorageError | KeyboardInterrupt | MemoryError)
+    return lost or isinstance(error, CancelledError | StorageError | KeyboardInterrupt)
 
 
 def kept_by_initiator(home: Home, hello: Hello, responder_size: int, own: OwnTable) -> Kept | None:
-    """Return what the initiator kept of the run that a hello would ask for again; ``None`` when there is none.
+    """Return what the initiator kept of the run that a hello would ask for again, the most of it; ``None`` when there is none.
 
     Args:
         home: the initiator's node.
@@ -50,15 +50,23 @@ def kept_by_initiator(home: Home, hello: Hello, responder_size: int, own: OwnTab
         responder_size: the responder's padded size, as planned.
         own: the own table; its keys must be the same in the same order.
     """
-    for run, _ in kept.kept_runs(home).values():
-        if (run.side, run.partner, run.terms) != ("initiator", hello.responder, _terms(hello, responder_size)):
+    wanted = ("initiator", hello.responder, _terms(hello, responder_size))
+    for run, _ in sorted(kept.kept_runs(home).values(), key=lambda found: -found[1]):
+        if (run.side, run.partner, run.terms) != wanted or run.attempts >= ATTEMPTS_MAX or is_running(home, run.last_run_id):
             continue
-        if is_running(home, run.last_run_id) or own.keyed.items.digest(bytes.fromhex(run.split)).hex() != run.items:
+        if own.keyed.items.digest(bytes.fromhex(run.split)).hex() != run.items:
             continue
         found = kept.load(home, run.run_id)
         if found is not None and (found.chain or found.damaged):
             return found
     return None
+
+
+def elements_charged(initiator_size: int, shards: int, finished: int) -> int:
+    """Return how many of the initiator's elements a run evaluates; of one that goes on, those of the shards done anew."""
+    if not finished:
+        return initiator_size
+    return min((shards - finished) * shard_bound(initiator_size, shards), initiator_size)
 
 
 def offer(found: Kept | None) -> Resumption | None:
@@ -100,10 +108,11 @@ def begin_or_go_on(
         StorageError: the disk refuses.
     """
     if found is not None and accept.finished:
-        found.again(hello.run_id, accept.finished)
+        found.again(hello.run_id, accept.attempt, accept.finished)
         return found
     if found is not None:
         found.drop()  # the partner has it no longer: the run starts anew
+    _drop_like(home, hello, accept.responder_size)
     count = play.shard_count(RunShape.of(hello, accept))
     if not 1 < count <= KEPT_SHARDS_MAX:
         return None
@@ -120,6 +129,16 @@ def begin_or_go_on(
         began_at=timestamp(now()),
     )
     return kept.begin(home, run)
+
+
+def _drop_like(home: Home, hello: Hello, responder_size: int) -> None:
+    """Remove what is kept of earlier runs of the same that do not live: the run that starts takes their place."""
+    for run, _ in kept.kept_runs(home).values():
+        same = run.terms == _terms(hello, responder_size) and run.partner in (hello.initiator, hello.responder)
+        if same and not is_running(home, run.last_run_id):
+            found = kept.load(home, run.run_id)
+            if found is not None:
+                found.drop()
 
 
 def keeper(held: Kept | None, session: Session, tell: Callable[[], None] | None = None) -> Keep | None:

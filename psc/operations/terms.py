@@ -103,6 +103,8 @@ def _resumed(hello: Hello, accept: Accept) -> ResumedRun | None:
 def _self_rules(hello: Hello) -> tuple[str, ...]:
     if hello.aggregate is not None and hello.aggregate.membership == "owner":
         return ()  # the owner keeps the minimum sizes; the initiator never holds what it withholds
+    if hello.initiator_role == "sender":
+        return (f"Neither side shows a result of fewer than {hello.minimum_result} common keys; the responder learns it first.",)
     rules = [f"The initiator shows no result of fewer than {hello.minimum_result} common keys."]
     if hello.aggregate is not None and hello.aggregate.minimum_group:
         least = hello.aggregate.minimum_group

@@ -59,6 +59,7 @@ class RunRequest:
         membership: what an aggregate may make known of who is in both sets.
         engine: id of the encryption under which the responder's values travel; empty where none do.
         noise: noise that the asking party's own documents ask for; the smaller budget counts.
+        elements: elements that are evaluated; ``None``: all of ``input_size``. Of a run that goes on, those that are left.
     """
 
     operation: OperationName
@@ -76,6 +77,7 @@ class RunRequest:
     membership: Membership = "hidden"
     model: Model = "semi-honest"
     noise: Noise | None = None
+    elements: int | None = None
     engine: str = ""
 
 
@@ -312,7 +314,7 @@ def _aggregates(case: _Case) -> bool:
 
 
 def _output(case: _Case) -> _Fields | None:
-    # A match or a count gives the asking side its result first; only an aggregate can pass it by.
+    # A match or a count gives the asking side its result; only an aggregate can pass it by.
     allowed = [output for output in case.terms.outputs if output != "responder" or _aggregates(case)]
     if case.request.output_to in allowed:
         return None
@@ -353,7 +355,8 @@ def _runs(case: _Case) -> _Fields | None:
 
 def _elements(case: _Case) -> _Fields | None:
     most = case.limits.elements_per_day
-    if most is None or case.usage.elements + case.request.input_size <= most:
+    wanted = case.request.input_size if case.request.elements is None else case.request.elements
+    if most is None or case.usage.elements + wanted <= most:
         return None
     left = max(0, most - case.usage.elements)
     renews_at = timestamp(next_day(case.now))

@@ -15,6 +15,7 @@ from psc.errors import UsageError
 from psc.node.certificates import TlsFiles, identify, tls_for
 from psc.node.datasets import add_dataset
 from psc.node.home import Home
+from psc.node.kept import drop_old
 from psc.node.own import own_card
 from psc.node.records import DatasetRecord
 from psc.node.runs import mark_interrupted
@@ -221,6 +222,7 @@ class Node:
             AuthenticationError: the own certificate is out of its time.
         """
         mark_interrupted(self.home)
+        drop_old(self.home)
         address = listen or self.home.settings.listen
         server = Server(
             NodeHandler(self.home),
@@ -244,6 +246,7 @@ class Node:
         if not pinned.card.address:
             raise UsageError("operations.partner-without-address", partner=partner)
         mark_interrupted(self.home)
+        drop_old(self.home)
         link = Link(pinned.card.address, lambda: material(tls_for(self.home, pinned)), self.home.settings.limits)
         # Certificates are the relaying listener's business here; identities sign Hello and Accept whatever carries them.
         handler = NodeHandler(self.home)

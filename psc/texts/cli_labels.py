@@ -216,6 +216,10 @@ LABELS: dict[str, tuple[str, str]] = {
         "{finished} of {shards} parts are kept until {until}: the same command goes on after them (--no-resume starts anew).",
         "已保留 {finished}/{shards} 片，至 {until}：同一命令会在其后接续（--no-resume 重新开始）。",
     ),
+    "kept-no-more": (
+        "{partner} had kept none of it any more: everything was computed again.",
+        "{partner} 已不再保留其中任何分片：全部重新计算。",
+    ),
     "kept-parts": ("kept", "保留"),
     "kept-parts-text": ("{finished} of {shards} parts, until {until}", "{finished}/{shards} 片，至 {until}"),
     "resumed": ("{finished} parts from run {run}; session {attempt}", "{finished} 片来自运行 {run}；第 {attempt} 次会话"),

@@ -34,9 +34,9 @@ TEXTS: dict[str, Text] = {
     ),
     "leakage.match.resumed": Text(
         "The run goes on after {finished_shards} of {shards} parts that an earlier attempt finished. Whoever departs from the "
-        "protocol may use other keys in the parts that are done now; these are charged again.",
+        "protocol may use other keys in the parts that are done now; {initiator}'s are charged again.",
         "本次运行接续此前已完成的 {finished_shards}/{shards} 片。偏离密码协议的一方可在现在计算的各片中使用其他键；"
-        "这些片会再次计入配额。",
+        "{initiator} 的键会再次计入配额。",
     ),
     "leakage.match.sender": Text(
         "{responder} learns nothing about {initiator}'s keys, nor about the result.",
@@ -57,13 +57,18 @@ TEXTS: dict[str, Text] = {
     ),
     "leakage.match.cheating-initiator": Text(
         "If {initiator} departs from the protocol it can falsify the result, or make a run fail depending on {responder}'s "
-        "keys; a failed run is on record on both sides.",
-        "若 {initiator} 偏离密码协议，可篡改结果，或使运行是否失败取决于 {responder} 的键；失败的运行双方均有记录。",
+        "keys, and may learn something of these; a failed run is on record on both sides.",
+        "若 {initiator} 偏离密码协议，可篡改结果，或使运行是否失败取决于 {responder} 的键，"
+        "并可能得知其中某些信息；失败的运行双方均有记录。",
     ),
     "leakage.match.lying-responder": Text(
         "Keys that {responder} puts into its table without holding them rightfully are answered too, at most as many as its size "
         "below says.",
         "{responder} 放入表中却并非合法持有的键同样会得到回答；其数量不超过下述规模。",
+    ),
+    "leakage.match.falsified": Text(
+        "{responder} tells {initiator} the result: if it departs from the protocol it can tell another one, or none.",
+        "结果由 {responder} 告知 {initiator}：若其偏离密码协议，可告知其他结果或不告知。",
     ),
     "leakage.count.receiver": Text(
         "{initiator} learns how many keys both have, and not which.",
@@ -253,8 +258,9 @@ TEXTS: dict[str, Text] = {
     ),
     "operations.plan-exchanged": Text("{protocol} with us as its sender", "{protocol}（本方为其发送方）"),
     "operations.plan-resumes": Text(
-        "Goes on with run {run_id} of {began}, of which {finished} of {shards} parts are kept, if the partner kept them too.",
-        "接续 {began} 的运行 {run_id}：已保留 {finished}/{shards} 片（须对方也已保留）。",
+        "Goes on with run {run_id} of {began}, of which {finished} of {shards} parts are kept; if the partner kept "
+        "fewer or none, the others are computed again.",
+        "接续 {began} 的运行 {run_id}：已保留 {finished}/{shards} 片；对方保留较少或未保留时，其余重新计算。",
     ),
     "operations.plan-kept-damaged": Text(
         "The kept part {file} was changed or damaged: it is computed again, and those after it.",

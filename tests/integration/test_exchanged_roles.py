@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 import psc
-from psc.errors import PolicyDeniedError, Rule
+from psc.errors import AbortCode, PeerAbortedError, PolicyDeniedError, Rule
 from psc.node.runs import get_run, result_of
 from psc.operations import match
 from psc.testing.madeup import ORDER_PHONE, plain_join
@@ -72,3 +73,14 @@ def test_a_result_below_the_minimum_is_shown_to_neither(market: Market) -> None:
     wait_until_finished(market.pair.courier, run_id)
     assert result_of(market.pair.courier.home, run_id) is None
     assert get_run(market.pair.courier.home, run_id).status == "finished"
+
+
+def test_nobody_takes_the_senders_part_with_the_smaller_set(market: Market) -> None:
+    """A sender's keys are never encoded for the other side; an initiator must not choose that for itself."""
+    plan = market.courier.plan(psc.Match(market.orders.slice(0, 300), **ASK, output_to="both"))
+    assert plan.shape is not None
+    assert not plan.shape.exchanged
+    plan.shape = replace(plan.shape, exchanged=True)
+    with pytest.raises(PeerAbortedError) as caught:
+        plan.run()
+    assert caught.value.abort_code is AbortCode.PARAMETER_MISMATCH

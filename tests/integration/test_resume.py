@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import psc
-from psc.errors import CancelledError, MalformedMessageError, PeerAbortedError, PscError
+from psc.errors import CancelledError, MalformedMessageError, PeerAbortedError, PscError, StorageError
 from psc.node import kept
 from psc.node.home import Home
 from psc.node.runs import list_runs, result_of
@@ -289,3 +289,94 @@ def test_a_responder_cannot_claim_more_than_was_offered(market: Market, monkeypa
         plan_of(market, asked).run()
     assert caught.value.code == "operations.versions-differ"
     assert not isinstance(caught.value, PeerAbortedError)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_full_disk_on_one_side_is_gone_on_after(market: Market, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = request(market, want=["status"], protocol="vole-psi")
+    honest, full = kept.Kept.keep, homes(market)[side].path
+
+    def keep(self: kept.Kept, number: int, part: bytes, transcripts: tuple[str, str]) -> None:
+        if self.home.path == full and number == 4:
+            raise StorageError("node.disk-full", path=str(full))
+        honest(self, number, part, transcripts)
+
+    plan = plan_of(market, asked)
+    monkeypatch.setattr(kept.Kept, "keep", keep)
+    with pytest.raises(PscError) as caught:
+        plan.run()
+    monkeypatch.setattr(kept.Kept, "keep", honest)
+    assert caught.value.code == ("transport.aborted-no-space" if side else "node.disk-full")
+    got = plan_of(market, asked).run()
+    assert got.receipt.receipt.resumed is not None
+    assert got.receipt.receipt.resumed.finished == 4
+    check(market, got)
+
+
+def test_the_larger_set_of_the_sender_goes_on_too(market: Market) -> None:
+    asked = request(market, output_to="both", protocol="vole-psi")
+    seen = 0
+
+    def tap(way: str, frame: bytes) -> None:
+        nonlocal seen
+        seen += way == "sent" and kind_of(frame) == "sender_tags"
+        if seen > 4:
+            raise CancelledError("operations.cancelled")
+
+    with market.pair.merchant.connect("courier", tap=tap) as courier, pytest.raises(PscError):
+        courier.plan(asked).run()
+    until(lambda: list_runs(market.pair.courier.home, limit=1)[0].status != "running", "the courier to give up")
+    plan = plan_of(market, asked)
+    assert plan.shape is not None
+    assert plan.shape.exchanged
+    assert plan.shape.finished >= 3
+    got = plan.run()
+    assert got.receipt.receipt.resumed is not None
+    every = plain_join(market.orders, market.parcels)
+    assert got.table.column("order_id").to_pylist() == list(dict.fromkeys(every["order_id"]))
+    wait_until_finished(market.pair.courier, got.run_id)
+    delivered = result_of(market.pair.courier.home, got.run_id)
+    assert delivered is not None
+    assert pq.read_metadata(delivered).num_rows == every["right_row"].nunique()
+
+
+def test_only_what_is_done_anew_is_held_against_the_quota(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for a part of the set, a run that goes on is let through, and another one is not."""
+    from psc.policy import ledger
+
+    asked = request(market, want=["status"], protocol="dh-psi")
+    assert broken_off(market, asked, 5) == 5
+    plan = plan_of(market, asked)
+    assert plan.kept is not None
+    count = plan.kept.run.shards
+    left = (count - 5) * shard_bound(plan.own_size, count)
+    used = sum(charge.elements for charge in charges(market.pair.courier.home))
+    honest = ledger._refusal
+
+    def limited(charge: Any, so_far: Any, limits: Any, moment: Any) -> Any:
+        return honest(charge, so_far, limits.model_copy(update={"elements_per_day": used + left}), moment)
+
+    monkeypatch.setattr(ledger, "_refusal", limited)
+    got = plan.run()
+    assert got.receipt.receipt.resumed is not None
+    with pytest.raises(PscError) as caught:
+        plan_of(market, asked).run()
+    assert caught.value.fields["rule"] == "elements-per-day"
+
+
+def test_a_hello_that_was_sent_before_opens_nothing(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    from psc.operations import responder
+
+    asked = request(market, want=["status"])
+    assert broken_off(market, asked, 4) == 4
+    opened = []
+    honest = responder.kept_by_responder
+    monkeypatch.setattr(responder, "kept_by_responder", lambda *args: opened.append(1) or honest(*args))
+    plan = plan_of(market, asked)
+    used = list_runs(market.pair.merchant.home, limit=1)[0].run_id
+    hello = market.courier._asking._hello(plan, used)
+    assert hello.resumes is not None
+    raw = hello.canonical()
+    with pytest.raises(PscError):
+        market.courier._link.open(raw, bytes.fromhex(market.pair.merchant.home.identity.sign(hello)))
+    assert opened == []

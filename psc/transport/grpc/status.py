@@ -58,6 +58,7 @@ STATUS_OF: dict[AbortCode, Any] = {
     AbortCode.CANCELLED: _Code.ABORTED,
     AbortCode.PEER_SILENT: _Code.NOT_FOUND,
     AbortCode.STOPPING: _Code.UNAVAILABLE,
+    AbortCode.NO_SPACE: _Code.INTERNAL,
     AbortCode.INTERNAL: _Code.INTERNAL,
 }
 

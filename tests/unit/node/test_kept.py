@@ -133,7 +133,7 @@ def test_files_of_another_run_shard_or_key_do_not_open(home: Home) -> None:
 def test_a_shard_put_back_from_an_earlier_attempt_does_not_fit(home: Home) -> None:
     made = three_shards(home)
     shutil.copy(folder(home) / "00002", home.path / "old")
-    made.again(LATER, 1)
+    made.again(LATER, 2, 1)
     assert sorted(file.name for file in folder(home).iterdir()) == ["00000", "run"]
     made.keep(1, b"second", ("7" * 64, "8" * 64))
     shutil.move(home.path / "old", folder(home) / "00002")
@@ -147,17 +147,18 @@ def test_one_session_at_a_time_goes_on(home: Home) -> None:
     old = three_shards(home)
     new = load(home, RUN)
     assert new is not None
-    new.again(LATER, 2)
+    new.again(LATER, 2, 2)
     assert (new.run.attempts, new.run.last_run_id, new.parts) == (2, LATER, [b"first", b""])
     with pytest.raises(StorageError) as caught:
         old.keep(3, b"late", SEEN)
     assert caught.value.code == "node.kept-elsewhere"
     with pytest.raises(StorageError):
-        old.again("c" * 26, 1)
-    old.drop()
-    assert load(home, RUN) is not None  # it is not the old session's any more
+        old.again("c" * 26, 2, 1)
     new.keep(2, b"anew", SEEN)
     assert load(home, RUN).parts == [b"first", b"", b"anew"]  # type: ignore[union-attr]
+    old.drop()  # what ended the old session forbids that anyone goes on
+    with pytest.raises(StorageError):
+        new.keep(3, b"more", SEEN)
 
 
 def test_nothing_is_kept_longer_than_two_days(home: Home) -> None:

@@ -47,6 +47,7 @@ class _AbortCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AbortCode.V
     ABORT_CODE_PEER_SILENT: _AbortCode.ValueType  # 12
     ABORT_CODE_STOPPING: _AbortCode.ValueType  # 13
     ABORT_CODE_INTERNAL: _AbortCode.ValueType  # 14
+    ABORT_CODE_NO_SPACE: _AbortCode.ValueType  # 15
 
 class AbortCode(_AbortCode, metaclass=_AbortCodeEnumTypeWrapper):
     """Why a session or a call ended: all that crosses the wire about an error."""
@@ -66,6 +67,7 @@ ABORT_CODE_CANCELLED: AbortCode.ValueType  # 11
 ABORT_CODE_PEER_SILENT: AbortCode.ValueType  # 12
 ABORT_CODE_STOPPING: AbortCode.ValueType  # 13
 ABORT_CODE_INTERNAL: AbortCode.ValueType  # 14
+ABORT_CODE_NO_SPACE: AbortCode.ValueType  # 15
 Global___AbortCode: _TypeAlias = AbortCode  # noqa: Y015
 
 @_typing.final
