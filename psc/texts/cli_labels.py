@@ -211,7 +211,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "direction": ("direction", "方向"),
     "direction-initiator": ("asked {partner}", "请求 {partner}"),
     "direction-responder": ("answered {partner}", "应答 {partner}"),
-    "resumes": ("goes on", "接续"),
+    "resumes": ("earlier run", "先前运行"),
     "kept": (
         "{finished} of {shards} parts are kept until {until}: the same command goes on after them (--no-resume starts anew).",
         "已保留 {finished}/{shards} 片，至 {until}：同一命令会在其后接续（--no-resume 重新开始）。",
