@@ -115,10 +115,10 @@ def result_shown(
 
 def kinds_of_columns(plan: Plan) -> dict[str, KeyKind]:
     """Return the kind of each own key column of a plan, by column name."""
-    from psc.operations.requests import key_names
+    from psc.operations.anyof import alternatives_of
 
-    columns = key_names(plan.request.on)
-    return {columns[key.name]: key.kind for key in plan.keys}
+    named = zip(plan.keys, alternatives_of(plan.request.on), strict=True)
+    return {columns[key.name]: key.kind for keys, columns in named for key in keys}
 
 
 def refused_own_side(plan: Plan) -> str:
@@ -129,7 +129,7 @@ def refused_own_side(plan: Plan) -> str:
     name = Path(source).name if isinstance(source, str | Path) else type(source).__name__
     fields = {} if plan.refusal is None else plan.refusal.fields
     if plan.own is not None:
-        return label("own-table-keys", file=name, keys=number_text(plan.own.keyed.key_count))
+        return label("own-table-keys", file=name, keys=number_text(plan.own.key_count))
     if fields.get("side") == "initiator" and isinstance(fields.get("size"), int):
         return label("own-table-keys", file=name, keys=f"{fields['size']:,}")
     return name

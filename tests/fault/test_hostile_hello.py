@@ -122,17 +122,17 @@ MALFORMED: dict[str, Callable[[Hello], bytes]] = {
     "run id short": _edited(run_id="0" * 25),
     "operation": _edited(operation="aggregate"),
     "no key": _edited(keys=[]),
-    "nine keys": _edited(keys=[{"kind": "phone", "name": f"k{number}"} for number in range(9)]),
-    "key kind": _edited(keys=[{"kind": "face", "name": "phone"}]),
+    "nine keys": _edited(keys=[[{"kind": "phone", "name": f"k{number}"} for number in range(9)]]),
+    "key kind": _edited(keys=[[{"kind": "face", "name": "phone"}]]),
     "65 columns": _edited(released=[{"name": f"c{n}", "type": "bool", "width_bytes": 1} for n in range(65)]),
     "wide column": _edited(released=[{"name": "status", "type": "text", "width_bytes": 1025}]),
     "no rows": _edited(rows_per_key=0),
     "many rows": _edited(rows_per_key=1025),
-    "no size": _edited(initiator_size=0),
-    "negative size": _edited(initiator_size=-64),
-    "size in words": _edited(initiator_size="64"),
-    "size as float": _edited(initiator_size=64.0),
-    "impossible size": _edited(initiator_size=(1 << 40) + 1),
+    "no size": _edited(initiator_sizes=[0]),
+    "negative size": _edited(initiator_sizes=[-64]),
+    "size in words": _edited(initiator_sizes=["64"]),
+    "size as float": _edited(initiator_sizes=[64.0]),
+    "impossible size": _edited(initiator_sizes=[(1 << 40) + 1]),
     "short nonce": _edited(nonce="00"),
     "upper-case identity": lambda hello: _edited(initiator=hello.initiator.upper())(hello),
     "certificate": _edited(certificate="0"),
@@ -161,7 +161,7 @@ def test_a_hello_above_the_receive_limit_is_refused_before_it_is_buffered(pair: 
 
 
 def test_a_documents_error_shows_no_control_characters() -> None:
-    accept = Accept(hello="00" * 32, nonce="00" * 32, certificate="", responder_size=64, accepted_at="2026-01-01T00:00:00Z")
+    accept = Accept(hello="00" * 32, nonce="00" * 32, certificate="", responder_sizes=(64,), accepted_at="2026-01-01T00:00:00Z")
     raw = canonical_json({**json.loads(accept.canonical()), "\x1b[2J\u202egnihton\n" + "x" * 5000: 1})
     with pytest.raises(MalformedMessageError) as caught:
         Accept.parse(raw)
@@ -185,7 +185,7 @@ def _forgeries(pair: Parties, rival: psc.Node) -> Iterator[tuple[str, bytes, byt
     statement = ConfirmationStatement(session_id="00" * 32, role="initiator")
     yield "signature of another document", raw, bytes.fromhex(identity.sign(statement)), merchant
     yield "new run id, old signature", hello.model_copy(update={"run_id": run_id()}).canonical(), good, merchant
-    yield "other size, old signature", hello.model_copy(update={"initiator_size": 128}).canonical(), good, merchant
+    yield "other size, old signature", hello.model_copy(update={"initiator_sizes": (128,)}).canonical(), good, merchant
     for name, changes in {
         "as a stranger": {"initiator": STRANGER.public},
         "as the responder": {"initiator": pair.courier.identity},
@@ -349,7 +349,7 @@ def test_columns_asked_for_twice_or_with_a_count_are_refused(pair: Parties) -> N
     for of, changes, rule in (
         ("match", {"released": honest.released * 2}, Rule.COLUMN_NOT_RELEASED),
         ("count", {"released": honest.released}, Rule.COLUMN_NOT_RELEASED),
-        ("match", {"keys": honest.keys * 2}, Rule.KEY_NOT_GRANTED),
+        ("match", {"keys": (honest.keys[0] * 2,)}, Rule.KEY_NOT_GRANTED),
     ):
         error = ask(pair, hello_of(pair, of, **changes))
         assert isinstance(error, PolicyDeniedError), error
@@ -359,7 +359,7 @@ def test_columns_asked_for_twice_or_with_a_count_are_refused(pair: Parties) -> N
 
 def test_a_size_over_the_limit_is_refused_before_data_is_read(pair: Parties) -> None:
     before = len(pair.log)
-    error = ask(pair, hello_of(pair, initiator_size=pair.courier.home.settings.limits.set_elements + 1))
+    error = ask(pair, hello_of(pair, initiator_sizes=(pair.courier.home.settings.limits.set_elements + 1,)))
     assert isinstance(error, PeerAbortedError)
     assert error.abort_code is AbortCode.LIMIT_EXCEEDED
     check_log(pair, before, "operations.set-over-limit")
@@ -394,7 +394,7 @@ def _accepts(pair: Parties, earlier: Answer) -> Iterator[tuple[str, Callable[[An
     yield "with another's signature", lambda honest: replace(honest, signature=earlier.signature), AuthenticationError
     strange = lambda honest: bytes.fromhex(STRANGER.sign(Accept.parse(honest.accept)))  # noqa: E731
     yield "signed by a stranger", lambda honest: replace(honest, signature=strange(honest)), AuthenticationError
-    over = some.model_copy(update={"responder_size": pair.merchant.home.settings.limits.set_elements + 1})
+    over = some.model_copy(update={"responder_sizes": (pair.merchant.home.settings.limits.set_elements + 1,)})
     yield "with a set over the limit", _resigned(pair, over), ParameterMismatchError
     # Signed and well-formed, but not what the responder goes on to play: the confirmation does not fit.
     yield "other than played", _resigned(pair, some), AuthenticationError
