@@ -315,8 +315,8 @@ DENIED: dict[str, tuple[dict[str, Any], Rule]] = {
     "dataset": ({"dataset": "salaries"}, Rule.DATASET_NOT_GRANTED),
     "dataset version": ({"dataset_version": "ab" * 32}, Rule.DATASET_CHANGED),
     "agreement": ({"agreement": "ab" * 32}, Rule.AGREEMENT_CHANGED),
-    "key": ({"keys": (KeyColumn(name="mail", kind="email"),)}, Rule.KEY_NOT_GRANTED),
-    "key kind": ({"keys": (KeyColumn(name="phone", kind="text"),)}, Rule.KEY_NOT_GRANTED),
+    "key": ({"keys": ((KeyColumn(name="mail", kind="email"),),)}, Rule.KEY_NOT_GRANTED),
+    "key kind": ({"keys": ((KeyColumn(name="phone", kind="text"),),)}, Rule.KEY_NOT_GRANTED),
     "column": ({"released": (ReleasedColumn(name="mobile", type="text", width_bytes=16),)}, Rule.COLUMN_NOT_RELEASED),
     "column width": ({"released": (ReleasedColumn(name="status", type="text", width_bytes=41),)}, Rule.COLUMN_NOT_RELEASED),
     "column type": ({"released": (ReleasedColumn(name="fee", type="text", width_bytes=8),)}, Rule.COLUMN_NOT_RELEASED),
@@ -403,7 +403,7 @@ def _accepts(pair: Parties, earlier: Answer) -> Iterator[tuple[str, Callable[[An
     yield "not canonical", _raw_accept(pair, lambda raw: raw + b" "), MalformedMessageError
     yield "too large", _raw_accept(pair, lambda raw: raw + b" " * DOCUMENT_BYTES_MAX), MalformedMessageError
     yield "unknown field", _raw_accept(pair, lambda raw: raw[:-1] + b',"z":1}'), MalformedMessageError
-    yield "no size", _raw_accept(pair, lambda raw: raw.replace(b'size":64', b'size":0')), MalformedMessageError
+    yield "no size", _raw_accept(pair, lambda raw: raw.replace(b'sizes":[64]', b'sizes":[0]')), MalformedMessageError
 
 
 def test_a_hostile_accept_is_refused_before_anything_is_sent(pair: Parties) -> None:
