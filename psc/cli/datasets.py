@@ -262,13 +262,12 @@ def _spread(report: CheckReport) -> str:
 
 
 def _facts(record: DatasetRecord) -> list[tuple[str, RenderableType]]:
-    rejected = max((entry.rows_rejected for entry in record.counts), default=0)
     rows: list[tuple[str, RenderableType]] = [
         (label("dataset"), record.name),
         (label("source"), record.source),
         (label("rows"), number_text(record.row_count)),
-        (label("rows-rejected"), f"{number_text(rejected)} (on-bad {record.on_bad})"),
-        (label("keys"), number_text(record.key_count)),
+        (label("rows-rejected"), f"{number_text(record.rows_rejected)} (on-bad {record.on_bad})"),
+        (label("keys"), lines(_key_counts(record)) if len(record.keys) > 1 else number_text(record.key_count)),
         (label("key-columns"), _keys(record)),
         (label("releasable"), ", ".join(_column(c.name, c.column, f"{c.type}:{c.width_bytes}") for c in record.release) or "–"),
         (label("terms-values"), lines(_values(record)) if record.values else "–"),
@@ -308,6 +307,14 @@ def _groups(record: DatasetRecord) -> list[str]:
     return [
         _column(group.name, columns[group.name]) + label("group-labels", count=number_text(group.groups))
         for group in record.group_columns
+    ]
+
+
+def _key_counts(record: DatasetRecord) -> list[str]:
+    """Return a line a choice of keys, single keys first: how many distinct keys it has, and how many rows have it not."""
+    return [
+        label("keys-of", key="+".join(found.keys), keys=number_text(found.count), without=number_text(found.rows_rejected))
+        for found in sorted(record.counts, key=lambda found: len(found.keys))
     ]
 
 

@@ -181,19 +181,22 @@ def prepare_alternatives(
     if rejects is not None:
         check_output(rejects)
     table = KeyTable.of(source, alternatives, region=region)
-    summary = judge(table.verdict(), on_bad=on_bad, rejects=rejects)
+    summary = judge(table.verdict(), on_bad=on_bad, rejects=rejects, several=True)
     found = tuple(table.keyed(number, summary) for number in range(len(alternatives)))
     del table  # the keys as text
     pa.default_memory_pool().release_unused()
     return found
 
 
-def judge(reading: KeyReading, *, on_bad: KeyPolicy, rejects: Path | None = None) -> RejectSummary:
-    """Return the refused rows, when the policy lets the others pass; arguments and errors as for ``prepare_keys``."""
+def judge(reading: KeyReading, *, on_bad: KeyPolicy, rejects: Path | None = None, several: bool = False) -> RejectSummary:
+    """Return the refused rows, when the policy lets the others pass; arguments and errors as for ``prepare_keys``.
+
+    ``several`` says that the reading is a table's verdict over several keys.
+    """
     if rejects is not None:
         write_table(_rejects_table(reading.rejected_rows(np.flatnonzero(reading.classes))), rejects)
     summary = reading.summary()
-    _judge(reading, summary, on_bad)
+    _judge(reading, summary, on_bad, several=several)
     return summary
 
 
@@ -363,12 +366,12 @@ def _first_bad(
     return classes, culprit
 
 
-def _judge(reading: KeyReading, summary: RejectSummary, on_bad: KeyPolicy) -> None:
+def _judge(reading: KeyReading, summary: RejectSummary, on_bad: KeyPolicy, *, several: bool) -> None:
     total, rows = summary.total, len(reading.classes)
     if not total or (on_bad == "skip" and total < rows):
         return
     columns = ", ".join(f"{use.column} ({use.kind})" for use in reading.uses)
-    code = "data.all-keys-bad" if total == rows else "data.bad-keys"
+    code = "data.all-keys-bad" if total == rows else "data.bad-key-cells" if several else "data.bad-keys"
     raise DataError(code, file=reading.source.name, columns=columns, count=total, total=rows, table=Lines(summary))
 
 

@@ -272,7 +272,7 @@ def _judged(
     if rejects is not None:
         check_output(rejects)
     table = KeyTable.of(source, choices, region=record.region)
-    rejected = judge(table.verdict(), on_bad=record.on_bad, rejects=rejects)
+    rejected = judge(table.verdict(), on_bad=record.on_bad, rejects=rejects, several=True)
     return rejected, (table.keyed(number, rejected) for number in range(len(choices)))
 
 

@@ -260,7 +260,8 @@ class Plan:
             lines.append(render(f"operations.plan-aggregate-{terms.membership}", told))
         if self.rejected:
             counts = ", ".join(f"{name}: {count:,}" for name, count in self.rejected.items())
-            lines.append(render("operations.plan-rejected", {"counts": counts}))
+            code = "operations.plan-bad-cells" if self.alternatives else "operations.plan-rejected"
+            lines.append(render(code, {"counts": counts}))
         return "\n".join(lines)
 
 

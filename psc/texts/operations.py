@@ -279,15 +279,19 @@ TEXTS: dict[str, Text] = {
         "发送 {sent} MB，接收 {received} MB，约 {seconds} 秒；"
         "今日剩余次数：{left}；共同键少于 {minimum} 个的结果不予显示。",
     ),
+    "operations.plan-bad-cells": Text(
+        "Rows with a bad key cell, or without any key: {counts}.",
+        "键单元格不合格或没有任何键的行：{counts}。",
+    ),
     "operations.plan-alternative": Text(
         "By {key}: {own_keys} distinct keys, {own_size} with padding; {rows_without} rows have none; {partner} {partner_size}.",
         "按 {key}：{own_keys} 个不同键，填充后 {own_size} 个；{rows_without} 行没有该键；{partner} {partner_size} 个。",
     ),
     "operations.any-of-count": Text(
-        "any_of has {count} {count:?key|keys}; it takes 2 to {limit}.",
-        "any_of 有 {count} 个键；应为 2 至 {limit} 个。",
-        "Pass one key as on='phone' without any_of, or name the {limit} that match best.",
-        "单个键请直接写 on='phone'；多于 {limit} 个时请只保留最合适的 {limit} 个。",
+        "A match by any of several keys has 2 to {limit} of them, not {count}.",
+        "按多个备选键匹配时应有 2 至 {limit} 个键，而非 {count} 个。",
+        "Name the {limit} that match best, --key and --or-key together; in Python one key is on='phone', without any_of.",
+        "请只保留最合适的 {limit} 个（--key 与 --or-key 合计）；在 Python 中单个键直接写 on='phone'，不用 any_of。",
     ),
     "operations.any-of-key": Text(
         "Key {number} of any_of names no column.",
