@@ -94,6 +94,10 @@ def _replaced(old: bytes, new: bytes) -> Callable[[Hello], bytes]:
     return lambda hello: hello.canonical().replace(old, new, 1)
 
 
+def _key(name: str) -> dict[str, str]:
+    return {"kind": "phone", "name": name}
+
+
 MALFORMED: dict[str, Callable[[Hello], bytes]] = {
     "empty": lambda hello: b"",
     "empty object": lambda hello: b"{}",
@@ -124,6 +128,25 @@ MALFORMED: dict[str, Callable[[Hello], bytes]] = {
     "no key": _edited(keys=[]),
     "nine keys": _edited(keys=[[{"kind": "phone", "name": f"k{number}"} for number in range(9)]]),
     "key kind": _edited(keys=[[{"kind": "face", "name": "phone"}]]),
+    "five alternatives": _edited(keys=[[_key(f"k{n}")] for n in range(5)], initiator_sizes=[64] * 5),
+    "an alternative twice": _edited(keys=[[_key("phone")], [_key("phone")]], initiator_sizes=[64, 64]),
+    "an alternative twice, in another order": _edited(
+        keys=[[_key("phone"), _key("mail")], [_key("mail"), _key("phone")]], initiator_sizes=[64, 64]
+    ),
+    "two alternatives of one label": _edited(keys=[[_key("a"), _key("b")], [_key("a+b")]], initiator_sizes=[64, 64]),
+    "an empty alternative": _edited(keys=[[_key("phone")], []], initiator_sizes=[64, 64]),
+    "more alternatives than sizes": _edited(keys=[[_key("phone")], [_key("mail")]], initiator_sizes=[64]),
+    "more sizes than alternatives": _edited(initiator_sizes=[64, 64]),
+    "no sizes": _edited(initiator_sizes=[]),
+    "alternatives of a count": _edited(
+        operation="count", protocol="dh-psi-count", keys=[[_key("phone")], [_key("mail")]], initiator_sizes=[64, 64]
+    ),
+    "alternatives that go on": _edited(
+        keys=[[_key("phone")], [_key("mail")]],
+        initiator_sizes=[64, 64],
+        resumes={"run_id": "0" * 26, "shards": ["0" * 64]},
+    ),
+    "keys as before there were alternatives": _edited(keys=[_key("phone")]),
     "65 columns": _edited(released=[{"name": f"c{n}", "type": "bool", "width_bytes": 1} for n in range(65)]),
     "wide column": _edited(released=[{"name": "status", "type": "text", "width_bytes": 1025}]),
     "no rows": _edited(rows_per_key=0),
@@ -350,6 +373,11 @@ def test_columns_asked_for_twice_or_with_a_count_are_refused(pair: Parties) -> N
         ("match", {"released": honest.released * 2}, Rule.COLUMN_NOT_RELEASED),
         ("count", {"released": honest.released}, Rule.COLUMN_NOT_RELEASED),
         ("match", {"keys": (honest.keys[0] * 2,)}, Rule.KEY_NOT_GRANTED),
+        (
+            "match",
+            {"keys": (*honest.keys, (KeyColumn(name="mail", kind="email"),)), "initiator_sizes": (64, 64)},
+            Rule.KEY_NOT_GRANTED,
+        ),
     ):
         error = ask(pair, hello_of(pair, of, **changes))
         assert isinstance(error, PolicyDeniedError), error
@@ -396,6 +424,8 @@ def _accepts(pair: Parties, earlier: Answer) -> Iterator[tuple[str, Callable[[An
     yield "signed by a stranger", lambda honest: replace(honest, signature=strange(honest)), AuthenticationError
     over = some.model_copy(update={"responder_sizes": (pair.merchant.home.settings.limits.set_elements + 1,)})
     yield "with a set over the limit", _resigned(pair, over), ParameterMismatchError
+    two = some.model_copy(update={"responder_sizes": some.responder_sizes * 2})
+    yield "with more keys than were asked for", _resigned(pair, two), ParameterMismatchError
     # Signed and well-formed, but not what the responder goes on to play: the confirmation does not fit.
     yield "other than played", _resigned(pair, some), AuthenticationError
     yield "truncated", _raw_accept(pair, lambda raw: raw[: len(raw) // 2]), MalformedMessageError

@@ -594,3 +594,48 @@ def test_of_several_out_of_force_the_one_that_came_furthest_is_named() -> None:
     several = views({}, *({**change, "purpose": ("marketing",)} for change in ENDED.values()))
     for order in itertools.permutations(several):
         assert rule_of(ask(marketing, views=order)) is Rule.AGREEMENT_EXPIRED
+
+
+# --- several keys ------------------------------------------------------------------------------------------------------
+
+
+def several(**change: object) -> RunRequest:
+    return replace(REQUEST, **{"keys": ((PHONE,), (EMAIL,)), "input_sizes": (10_000, 2_000), **change})  # type: ignore[arg-type]
+
+
+BOTH = TERMS.model_copy(update={"keys": (PHONE, EMAIL)})
+SEVERAL = replace(FACTS, key_counts=(5_000, 1_500))
+
+
+def test_every_alternative_is_held_against_one_agreement() -> None:
+    assert isinstance(ask(several(), (replace(VIEW, terms=BOTH),), facts=SEVERAL), Allow)
+    refused = ask(several(), facts=SEVERAL)  # the agreement grants the phone alone
+    assert isinstance(refused, Deny)
+    assert (refused.rule, refused.fields["keys"]) == (Rule.KEY_NOT_GRANTED, "mail:email")
+
+
+@pytest.mark.parametrize(
+    ("request_change", "facts_change", "rule", "fields"),
+    [
+        ({"input_sizes": (10_000, 999)}, {}, Rule.INPUT_TOO_SMALL, {"side": "initiator", "size": 999}),
+        ({}, {"key_counts": (999, 5_000)}, Rule.INPUT_TOO_SMALL, {"side": "responder", "size": 999}),
+        ({"input_sizes": (2_000, 1_000_001)}, {}, Rule.INPUT_TOO_LARGE, {"size": 1_000_001}),
+        ({"keys": ((PHONE,), (EMAIL, EMAIL))}, {}, Rule.KEY_NOT_GRANTED, {}),
+        ({"keys": ((PHONE,), ())}, {}, Rule.KEY_NOT_GRANTED, {}),
+    ],
+)
+def test_sizes_are_judged_for_each_alternative(
+    request_change: dict[str, object], facts_change: dict[str, object], rule: Rule, fields: dict[str, object]
+) -> None:
+    answer = ask(several(**request_change), (replace(VIEW, terms=BOTH),), facts=replace(SEVERAL, **facts_change))  # type: ignore[arg-type]
+    assert isinstance(answer, Deny)
+    assert answer.rule is rule
+    assert fields.items() <= answer.fields.items()
+
+
+def test_the_elements_of_all_alternatives_count() -> None:
+    terms = BOTH.model_copy(update={"elements_per_day": 12_000})
+    assert isinstance(ask(several(), (replace(VIEW, terms=terms),), facts=SEVERAL), Allow)
+    answer = ask(several(input_sizes=(10_000, 2_001)), (replace(VIEW, terms=terms),), facts=SEVERAL)
+    assert isinstance(answer, Deny)
+    assert (answer.rule, answer.fields["left"]) == (Rule.ELEMENTS_PER_DAY, 12_000)

@@ -108,6 +108,7 @@ CHANGES: list[dict[str, Any]] = [
     {"rules": "other"},
     {"number_metadata": "ab" * 32},
     {"initiator_sizes": (65,)},
+    {"keys": ((KeyColumn(name="phone", kind="phone"),), (KeyColumn(name="mail", kind="email"),)), "initiator_sizes": (64, 64)},
     {"resumes": Resumption(run_id="1" * 26, shards=("77" * 32,))},
     {"sent_at": "2026-11-21T17:00:02Z"},
 ]
