@@ -211,12 +211,14 @@ def rejected_table(rejected: RejectSummary) -> RenderableType:
 
 def _report(report: CheckReport) -> list[RenderableType]:
     rejected = report.rejected.total
+    by_key = [_key_of(each.name, each.keys, each.rows_without) for each in report.keys]
     rows: list[tuple[str, RenderableType]] = [
         (label("file"), report.source),
         (label("rows"), number_text(report.rows_total)),
         (label("rows-usable"), number_text(report.rows_usable)),
         (label("rows-rejected"), number_text(rejected)),
         (label("keys"), number_text(report.key_count)),
+        *([(label("by-key"), lines(by_key))] if by_key else []),
         (label("keys-repeated"), number_text(report.keys_repeated)),
         (label("rows-per-key"), _spread(report)),
     ]
@@ -312,10 +314,12 @@ def _groups(record: DatasetRecord) -> list[str]:
 
 def _key_counts(record: DatasetRecord) -> list[str]:
     """Return a line a choice of keys, single keys first: how many distinct keys it has, and how many rows have it not."""
-    return [
-        label("keys-of", key="+".join(found.keys), keys=number_text(found.count), without=number_text(found.rows_rejected))
-        for found in sorted(record.counts, key=lambda found: len(found.keys))
-    ]
+    choices = sorted(record.counts, key=lambda found: len(found.keys))
+    return [_key_of("+".join(found.keys), found.count, found.rows_rejected) for found in choices]
+
+
+def _key_of(key: str, count: int, without: int) -> str:
+    return label("keys-of", key=key, keys=number_text(count), without=number_text(without))
 
 
 def _keys(record: DatasetRecord) -> str:
