@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import pandas as pd
@@ -21,6 +22,7 @@ from psc.operations.match import DhPsiMatch, VolePsiMatch
 from psc.operations.play import Basis, RunShape
 from psc.operations.prepare import OwnTable
 from psc.operations.results import MATCHED_BY, ROWS_CUT, SOURCE_ROW, Ended, MatchResult
+from psc.protocols.base import Message
 from psc.protocols.padding import padded_size
 from psc.session.drive import run_pair
 from tests.protocol_cases import CONTEXT, through_codec
@@ -87,11 +89,21 @@ class Side:
 
     def run(self, play: Any) -> tuple[MatchResult | None, pd.DataFrame | None]:
         """Run both scripts; the result of either side, ``None`` where it is withheld."""
+        bytes_sent = {"a": 0, "b": 0}
+
+        def tap(who: str, message: Message) -> Message:
+            values = [getattr(message, field.name) for field in fields(message)]  # type: ignore[arg-type]
+            sizes = [len(each) if isinstance(each, bytes) else 32 * len(each) for each in values if not isinstance(each, bool)]
+            bytes_sent[who] += sum(sizes)
+            return through_codec(who, message)
+
         asked, answered = run_pair(
             play.ask(self.shape, self.own, Basis(CONTEXT, Rng.system())),
             play.answer(self.shape, self.dataset, Basis(CONTEXT, Rng.system())),
-            tap=through_codec,
+            tap=tap,
         )
+        withheld = self.both and any(len(self.common(keys)) < self.minimum for keys in KEYS)
+        assert withheld or tuple(bytes_sent.values()) == play.payload_bytes(self.shape)
         delivered = play.delivered(self.shape, self.dataset, answered)
         told = None if delivered is None else delivered.to_pandas()
         if play.common(asked) < self.minimum:
@@ -168,6 +180,27 @@ def test_rows_take_the_first_key_that_matches(
     assert (told is None) == (not side.both)
     if told is not None:
         assert list(zip(told[SOURCE_ROW], told[MATCHED_BY], strict=True)) == side.expected_delivery()
+
+
+@pytest.mark.parametrize("protocol", PLAYS)
+@pytest.mark.parametrize("withheld", [0, 1])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_initiator_may_be_the_sender(home: Home, protocol: str, withheld: int, seed: int) -> None:
+    side, play = Side(home, seed, want=False, both=True, minimum=0), PLAYS[protocol]()
+    if withheld:
+        side.minimum = min(len(side.common(keys)) for keys in KEYS) + 1
+        side.shape = replace(side.shape, minimum_result=side.minimum)
+    usual = side.run(play)
+    side.shape = replace(side.shape, exchanged=True)
+    assert all(stage.exchanged for stage in side.shape.stages)
+    other = side.run(play)
+    assert usual[0] is not None
+    assert other[0] is not None
+    assert other[0].table == usual[0].table
+    assert other[0].alternatives == usual[0].alternatives
+    assert any(each.withheld for each in other[0].alternatives) == bool(withheld)
+    assert other[1] is not None
+    assert list(zip(other[1][SOURCE_ROW], other[1][MATCHED_BY], strict=True)) == side.expected_delivery()
 
 
 @pytest.mark.parametrize("protocol", PLAYS)
