@@ -283,9 +283,9 @@ class Matched:
     name: str = ""
 
     @property
-    def rows(self) -> NDArray[np.int64]:
-        """Positions of the own rows that match."""
-        return np.asarray(self.row_of)[self._kept()]
+    def row_count(self) -> int:
+        """How many own rows match."""
+        return int(np.count_nonzero(self._kept()))
 
     def _kept(self) -> NDArray[np.bool_]:
         if not len(self.group_of_row):
@@ -339,7 +339,7 @@ def join_rows(table: pa.Table, matched: Matched, *, dataset: str) -> tuple[pa.Ta
     joined = table.take(pa.array(rows, type=pa.int64()))
     if matched.released is not None:
         joined = _with_columns(joined, matched.released.columns, matched.released.cut, theirs, dataset)
-    return joined, len(matched.rows)
+    return joined, matched.row_count
 
 
 def join_ranked(table: pa.Table, alternatives: Sequence[Matched], *, dataset: str) -> tuple[pa.Table, tuple[int, ...]]:
