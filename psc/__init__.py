@@ -24,6 +24,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from psc.errors import PscError
+    from psc.operations.anyof import AnyOf, any_of
     from psc.operations.plan import Plan
     from psc.operations.progress import Cancel, Progress
     from psc.operations.requests import Aggregate, Count, Match
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "Aggregate": "psc.operations.requests",
     "AggregateResult": "psc.operations.results",
+    "AnyOf": "psc.operations.anyof",
     "Cancel": "psc.operations.progress",
     "Count": "psc.operations.requests",
     "CountResult": "psc.operations.results",
@@ -50,6 +52,7 @@ _PLACES = {
     "Progress": "psc.operations.progress",
     "PscError": "psc.errors",
     "RunStats": "psc.operations.results",
+    "any_of": "psc.operations.anyof",
     "count": "psc.operations.select",
     "histogram": "psc.operations.select",
     "mean": "psc.operations.select",
@@ -64,6 +67,7 @@ _OTHER_NAMES = {"sum": "sum_of"}
 __all__ = [
     "Aggregate",
     "AggregateResult",
+    "AnyOf",
     "Cancel",
     "Count",
     "CountResult",
@@ -78,6 +82,7 @@ __all__ = [
     "RunStats",
     "__version__",
     "aio",
+    "any_of",
     "count",
     "histogram",
     "mean",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,14 +14,17 @@ from psc.errors import MalformedMessageError
 from psc.texts import is_plain
 
 __all__ = [
+    "ALTERNATIVES_MAX",
     "DOCUMENT_BYTES_MAX",
     "GROUPS_MAX",
     "SCALE_MAX",
     "VALUE_LIMIT",
+    "Alternatives",
     "Document",
     "GroupColumn",
     "KeyColumn",
     "KeyKind",
+    "Keys",
     "Membership",
     "Model",
     "Noise",
@@ -34,6 +38,8 @@ __all__ = [
     "StatisticKind",
     "ValueColumn",
     "canonical_json",
+    "key_label",
+    "key_names",
     "plain_place",
     "scaled_text",
 ]
@@ -49,6 +55,9 @@ VALUE_LIMIT = 1 << 62
 
 GROUPS_MAX = 1024
 """Most distinct labels of a group column, and of several together."""
+
+ALTERNATIVES_MAX = 4
+"""Most alternative keys of a match."""
 
 OperationName = Literal["match", "count", "aggregate"]
 OutputTo = Literal["receiver", "responder", "both"]
@@ -140,6 +149,31 @@ class KeyColumn(Document):
 
     name: PlainName
     kind: KeyKind
+
+
+Keys = Annotated[tuple[KeyColumn, ...], Field(min_length=1, max_length=8)]
+"""The columns of one key: one, or several that are one key together."""
+
+
+def key_names(keys: Sequence[KeyColumn]) -> tuple[str, ...]:
+    """Return the names of the columns of one key."""
+    return tuple(key.name for key in keys)
+
+
+def key_label(keys: Sequence[KeyColumn]) -> str:
+    """Return what one key is called: ``phone``, or ``name+zip`` for one of several columns."""
+    return "+".join(key_names(keys))
+
+
+def _distinct(alternatives: tuple[Keys, ...]) -> tuple[Keys, ...]:
+    sets, labels = {frozenset(key_names(keys)) for keys in alternatives}, {key_label(keys) for keys in alternatives}
+    if min(len(sets), len(labels)) < len(alternatives):  # a result names the alternative by its label
+        raise ValueError("an alternative stands twice")
+    return alternatives
+
+
+Alternatives = Annotated[tuple[Keys, ...], Field(min_length=1, max_length=ALTERNATIVES_MAX), AfterValidator(_distinct)]
+"""The keys of a run by rank, the preferred one first; one, unless it is a match by any of several."""
 
 
 class ReleasedColumn(Document):

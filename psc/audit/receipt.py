@@ -21,7 +21,7 @@ from psc.node.fields import Digest, IdentityKey, NodeName, RunId, Timestamp
 from psc.node.identity import fingerprint, verify
 from psc.node.signed import FormatError, document_of, dump, load_object, texts_of
 from psc.session.hello import ATTEMPTS_MAX, AggregateTerms
-from psc.types import Document, KeyColumn, Model, Noise, OperationName, OutputTo, PlainText, ReleasedColumn
+from psc.types import ALTERNATIVES_MAX, Alternatives, Document, Model, Noise, OperationName, OutputTo, PlainText, ReleasedColumn
 
 __all__ = [
     "LeakageStatement",
@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 Size = Annotated[int, Field(ge=0, le=1 << 40)]
+Sizes = Annotated[tuple[Size, ...], Field(min_length=1, max_length=ALTERNATIVES_MAX)]
 Line = Annotated[PlainText, Field(min_length=1, max_length=8192)]
 Lines = Annotated[tuple[Line, ...], Field(max_length=64)]
 Word = Annotated[PlainText, Field(min_length=1, max_length=128)]
@@ -71,7 +72,7 @@ class ResumedRun(Document):
 
 
 class Receipt(Document):
-    """The record of one run."""
+    """The record of one run; ``keys`` are its alternatives by rank, one unless it is a match by any of several keys."""
 
     KIND: ClassVar[str] = "receipt"
 
@@ -90,13 +91,13 @@ class Receipt(Document):
     agreement_digest: Digest
     dataset: NodeName
     dataset_version: Digest
-    keys: Annotated[tuple[KeyColumn, ...], Field(min_length=1, max_length=8)]
+    keys: Alternatives
     released: Annotated[tuple[ReleasedColumn, ...], Field(max_length=64)]
     noise: Noise | None = None
     aggregate: AggregateTerms | None = None
     output_to: OutputTo
-    initiator_size_padded: Size
-    responder_size_padded: Size
+    initiator_sizes_padded: Sizes
+    responder_sizes_padded: Sizes
     resumed: ResumedRun | None = None
     transcript: Transcript
     leakage: LeakageStatement
@@ -108,6 +109,8 @@ class Receipt(Document):
     def _two_parties(self) -> Self:
         if self.initiator.identity == self.responder.identity:
             raise ValueError("initiator and responder are one identity")
+        if not len(self.keys) == len(self.initiator_sizes_padded) == len(self.responder_sizes_padded):
+            raise ValueError("another number of sizes than of keys")
         return self
 
 

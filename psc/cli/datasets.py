@@ -211,12 +211,14 @@ def rejected_table(rejected: RejectSummary) -> RenderableType:
 
 def _report(report: CheckReport) -> list[RenderableType]:
     rejected = report.rejected.total
+    by_key = [_key_of(each.name, each.keys, each.rows_without) for each in report.keys]
     rows: list[tuple[str, RenderableType]] = [
         (label("file"), report.source),
         (label("rows"), number_text(report.rows_total)),
         (label("rows-usable"), number_text(report.rows_usable)),
         (label("rows-rejected"), number_text(rejected)),
         (label("keys"), number_text(report.key_count)),
+        *([(label("by-key"), lines(by_key))] if by_key else []),
         (label("keys-repeated"), number_text(report.keys_repeated)),
         (label("rows-per-key"), _spread(report)),
     ]
@@ -262,13 +264,12 @@ def _spread(report: CheckReport) -> str:
 
 
 def _facts(record: DatasetRecord) -> list[tuple[str, RenderableType]]:
-    rejected = max((entry.rows_rejected for entry in record.counts), default=0)
     rows: list[tuple[str, RenderableType]] = [
         (label("dataset"), record.name),
         (label("source"), record.source),
         (label("rows"), number_text(record.row_count)),
-        (label("rows-rejected"), f"{number_text(rejected)} (on-bad {record.on_bad})"),
-        (label("keys"), number_text(record.key_count)),
+        (label("rows-rejected"), f"{number_text(record.rows_rejected)} (on-bad {record.on_bad})"),
+        (label("keys"), lines(_key_counts(record)) if len(record.keys) > 1 else number_text(record.key_count)),
         (label("key-columns"), _keys(record)),
         (label("releasable"), ", ".join(_column(c.name, c.column, f"{c.type}:{c.width_bytes}") for c in record.release) or "–"),
         (label("terms-values"), lines(_values(record)) if record.values else "–"),
@@ -309,6 +310,16 @@ def _groups(record: DatasetRecord) -> list[str]:
         _column(group.name, columns[group.name]) + label("group-labels", count=number_text(group.groups))
         for group in record.group_columns
     ]
+
+
+def _key_counts(record: DatasetRecord) -> list[str]:
+    """Return a line a choice of keys, single keys first: how many distinct keys it has, and how many rows have it not."""
+    choices = sorted(record.counts, key=lambda found: len(found.keys))
+    return [_key_of("+".join(found.keys), found.count, found.rows_rejected) for found in choices]
+
+
+def _key_of(key: str, count: int, without: int) -> str:
+    return label("keys-of", key=key, keys=number_text(count), without=number_text(without))
 
 
 def _keys(record: DatasetRecord) -> str:

@@ -16,6 +16,7 @@ from psc.errors import UsageError
 from psc.texts import is_plain
 
 if TYPE_CHECKING:
+    from psc.operations.anyof import On
     from psc.operations.select import Output
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Target",
     "WhoMatches",
     "comma_list",
+    "parse_any_of",
     "parse_group_by",
     "parse_on",
     "parse_select",
@@ -121,8 +123,29 @@ def parse_target(text: str) -> Target:
     return Target(partner, dataset)
 
 
-def parse_on(texts: Sequence[str]) -> dict[str, str]:
-    """Read the keys of a run: each ``NAME=COLUMN``, or ``NAME`` when our column has the same name.
+def parse_any_of(texts: Sequence[str], further: Sequence[str]) -> On:
+    """Read the keys of a match: those of ``--key`` as one key, and every ``--or-key`` as another, with commas when composite.
+
+    Returns:
+        The mapping that ``parse_on`` gives where there is no other key; else the alternatives, that of ``--key`` first.
+
+    Raises:
+        UsageError: as for ``parse_on``; or there are too many keys, or two that are the same.
+    """
+    first = parse_on(texts)
+    if not further:
+        return first
+    from psc.operations.anyof import any_of
+
+    return any_of(first, *(parse_on([part.strip() for part in text.split(",")], "--or-key") for text in further))
+
+
+def parse_on(texts: Sequence[str], option: str = "--key") -> dict[str, str]:
+    """Read the columns of one key: each ``NAME=COLUMN``, or ``NAME`` when our column has the same name.
+
+    Args:
+        texts: one entry a column.
+        option: where they stand, for the errors.
 
     Returns:
         Our column by the dataset's key name, in the order given.
@@ -142,10 +165,10 @@ def parse_on(texts: Sequence[str]) -> dict[str, str]:
             name = name if equals else head
             raise UsageError("cli.key-has-kind", value=text, name=name, column=head)
         if not (name and column):
-            raise UsageError("cli.option-form", option="--key", value=text, form="NAME=COLUMN", example="phone=mobile")
-        _check_name("--key", name)
+            raise UsageError("cli.option-form", option=option, value=text, form="NAME=COLUMN", example="phone=mobile")
+        _check_name(option, name)
         if name in found:
-            raise UsageError("cli.option-twice", option="--key", name=name)
+            raise UsageError("cli.option-twice", option=option, name=name)
         found[name] = column
     return found
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from psc.operations.leakage import Leakage
-    from psc.operations.plan import Plan
-    from psc.operations.results import Result, RunStats
+    from psc.operations.plan import Plan, PlannedAlternative
+    from psc.operations.results import AlternativeResult, Result, RunStats
     from psc.types import KeyKind
 
 __all__ = ["PREVIEW_ROWS", "kinds_of_columns", "learned", "plan_shown", "refused_own_side", "result_shown"]
@@ -51,6 +51,7 @@ def plan_shown(plan: Plan, own_name: str) -> list[RenderableType]:
         (label("protocol"), lines([f"{plan.protocol} · {label('model', model=plan.model)}", *protocol_reasons(plan)])),
         (label("own-side"), _own_side(plan, left_out)),
         (label("partner-side"), label("plan-partner", size=number_text(plan.partner_size))),
+        *([(label("by-key"), lines([_planned(each) for each in plan.alternatives]))] if plan.alternatives else []),
         *special,
         (label("least-result"), label("plan-least", least=number_text(plan.minimum_result))),
         (label("moves"), label("moved-text", sent=bytes_text(estimate.bytes_sent), received=bytes_text(estimate.bytes_received))),
@@ -115,10 +116,10 @@ def result_shown(
 
 def kinds_of_columns(plan: Plan) -> dict[str, KeyKind]:
     """Return the kind of each own key column of a plan, by column name."""
-    from psc.operations.requests import key_names
+    from psc.operations.anyof import alternatives_of
 
-    columns = key_names(plan.request.on)
-    return {columns[key.name]: key.kind for key in plan.keys}
+    named = zip(plan.keys, alternatives_of(plan.request.on), strict=True)
+    return {columns[key.name]: key.kind for keys, columns in named for key in keys}
 
 
 def refused_own_side(plan: Plan) -> str:
@@ -129,16 +130,27 @@ def refused_own_side(plan: Plan) -> str:
     name = Path(source).name if isinstance(source, str | Path) else type(source).__name__
     fields = {} if plan.refusal is None else plan.refusal.fields
     if plan.own is not None:
-        return label("own-table-keys", file=name, keys=number_text(plan.own.keyed.key_count))
+        return label("own-table-keys", file=name, keys=number_text(plan.own.key_count))
     if fields.get("side") == "initiator" and isinstance(fields.get("size"), int):
         return label("own-table-keys", file=name, keys=f"{fields['size']:,}")
     return name
 
 
+def _planned(alternative: PlannedAlternative) -> str:
+    said = {
+        "own": number_text(alternative.own_keys),
+        "size": number_text(alternative.own_size),
+        "partner": number_text(alternative.partner_size),
+        "without": number_text(alternative.rows_without),
+    }
+    return label("plan-by-key", key=alternative.key, **said)
+
+
 def _own_side(plan: Plan, left_out: int) -> RenderableType:
     said = [label("plan-own", rows=number_text(plan.own_rows), keys=number_text(plan.own_keys), size=number_text(plan.own_size))]
     if left_out:
-        said.append(label("plan-left-out", count=number_text(left_out), classes=_counts(plan.rejected.items())))
+        text = "plan-bad-cells" if plan.alternatives else "plan-left-out"
+        said.append(label(text, count=number_text(left_out), classes=_counts(plan.rejected.items())))
     return lines(said)
 
 
@@ -158,6 +170,8 @@ def _answer_rows(result: Result, plan: Plan) -> list[tuple[str, RenderableType]]
         (label("rows-matched"), label("of", part=number_text(result.matched_rows), whole=number_text(plan.own_rows))),
         (label("keys-matched"), label("of", part=number_text(result.matched_keys), whole=number_text(plan.own_keys))),
     ]
+    if result.alternatives:
+        rows.append((label("by-key"), lines([_matched_by(each, plan) for each in result.alternatives])))
     if plan.released:
         rows.append((label("result-rows"), number_text(result.table.num_rows)))
     if result.cut_keys:
@@ -165,10 +179,18 @@ def _answer_rows(result: Result, plan: Plan) -> list[tuple[str, RenderableType]]
     return [*rows, *_left_out_rows(plan)]
 
 
+def _matched_by(alternative: AlternativeResult, plan: Plan) -> str:
+    if alternative.withheld:
+        return label("withheld-by-key", key=alternative.key, least=number_text(plan.minimum_result))
+    keys, rows = number_text(alternative.matched_keys or 0), number_text(alternative.matched_rows)
+    return label("matched-by-key", key=alternative.key, rows=rows, keys=keys)
+
+
 def _left_out_rows(plan: Plan) -> list[tuple[str, RenderableType]]:
     if not plan.rejected:
         return []
-    return [(label("rows-left-out"), f"{number_text(sum(plan.rejected.values()))} ({_counts(plan.rejected.items())})")]
+    heading = label("rows-bad-cells" if plan.alternatives else "rows-left-out")
+    return [(heading, f"{number_text(sum(plan.rejected.values()))} ({_counts(plan.rejected.items())})")]
 
 
 def _cost_rows(stats: RunStats) -> list[tuple[str, RenderableType]]:

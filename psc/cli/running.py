@@ -18,6 +18,7 @@ from psc.cli.options import (
     OnBad,
     OutputTo,
     WhoMatches,
+    parse_any_of,
     parse_group_by,
     parse_on,
     parse_select,
@@ -56,6 +57,17 @@ KeyOption = Annotated[
         "--key",
         metavar="NAME=COLUMN",
         help=say("The dataset's key and the own column; several make a composite key", "数据集的键及本方的列；多个构成组合键"),
+    ),
+]
+OrKeyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--or-key",
+        metavar="NAME=COLUMN,…",
+        help=say(
+            "Another key by which rows may match that the keys before it do not match; with commas a composite key",
+            "前面的键未匹配时可用的另一个键；逗号分隔则为组合键",
+        ),
     ),
 ]
 PurposeOption = Annotated[
@@ -150,6 +162,7 @@ def match(
     source: InputOption,
     key: KeyOption,
     purpose: PurposeOption,
+    or_key: OrKeyOption = None,
     want: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMNS", help=say("The partner's columns, with commas", "需要的对方列，逗号分隔")),
@@ -185,7 +198,7 @@ def match(
     """Match own rows with a partner's dataset."""
     from psc.operations.requests import Match
 
-    asked, on = parse_target(target), parse_on(key)
+    asked, on = parse_target(target), parse_any_of(key, or_key or ())
     if unmask and output is None:
         raise UsageError("cli.output-needed")
     _check_files(source, output, rejects, force=force)
@@ -367,7 +380,8 @@ def _finish(cli: Cli, node: Node, plan: Plan, result: Result, written: _Written)
         _write(result.table if written.unmask else table, written)
         document |= {"output": output, "unmasked": written.unmask}
         # Only keys and what the partner released: a terminal is read over shoulders, and other own columns are known here.
-        own = len(result.table.column_names) - (len(plan.released) + 1 if plan.released else 0)
+        added = (1 if result.alternatives else 0) + (len(plan.released) + 1 if plan.released else 0)
+        own = len(result.table.column_names) - added
         columns = [*kinds, *(name for name in result.table.column_names[own:] if name != ROWS_CUT)]
     elif isinstance(result, AggregateResult):
         if result.table is not None:

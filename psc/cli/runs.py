@@ -280,9 +280,12 @@ def _receipt_shown(signed: SignedReceipt | None, verified: VerifiedReceipt | Non
         (label("responder"), f"{receipt.responder.name} · {receipt.responder.identity[:16]}…"),
         (
             label("sizes"),
-            f"{number_text(receipt.initiator_size_padded)} / {number_text(receipt.responder_size_padded)}",
+            " · ".join(
+                f"{number_text(mine)} / {number_text(theirs)}"
+                for mine, theirs in zip(receipt.initiator_sizes_padded, receipt.responder_sizes_padded, strict=True)
+            ),
         ),
-        (label("key-columns"), ", ".join(f"{key.name}:{key.kind}" for key in receipt.keys)),
+        (label("key-columns"), " · ".join(", ".join(f"{key.name}:{key.kind}" for key in keys) for keys in receipt.keys)),
         (label("released"), ", ".join(column.name for column in receipt.released) or "–"),
         *(() if receipt.aggregate is None else receipt_rows(receipt.aggregate, receipt.noise)),
         (label("output-to"), label(f"output-{receipt.output_to}")),

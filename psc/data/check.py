@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from psc.data.groups import GroupUse, group_rows
-from psc.data.keys import KeyReading, KeyUse
+from psc.data.keys import KeyTable, KeyUse
 from psc.data.phones import VIRTUAL_OPERATORS
 from psc.data.rejects import RejectSummary
 from psc.data.source import Source
@@ -19,7 +19,7 @@ from psc.data.values import ValueUse, scan_values
 from psc.texts import language, lookup, render
 from psc.types import VALUE_LIMIT, scaled_text
 
-__all__ = ["CheckReport", "GroupReport", "ValueReport", "check_keys"]
+__all__ = ["CheckReport", "GroupReport", "KeyReport", "ValueReport", "check_keys"]
 
 _SIZES = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 64), (65, None))
 
@@ -80,8 +80,26 @@ class GroupReport:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyReport:
+    """What was found of one of several keys.
+
+    Attributes:
+        name: of the key.
+        keys: distinct keys.
+        rows_without: rows that have it not: the cell is blank or no key.
+    """
+
+    name: str
+    keys: int
+    rows_without: int
+
+
+@dataclass(frozen=True, slots=True)
 class CheckReport:
     """What was found in a table.
+
+    Of several keys, what is said of rows and keys holds for all of them together; ``keys`` says it of each. A blank cell is then
+    none of a refused row's, unless the row has no key at all.
 
     Attributes:
         source: the file, as shown to people.
@@ -93,6 +111,7 @@ class CheckReport:
         rows_per_key: how many keys have so many rows: (least, most, keys); ``most`` is None for the last, open range.
         virtual_operator_rows: rows whose phone is a virtual operator's (accepted); 0 without a phone key.
         rejected: the refused rows by class.
+        keys: each of several keys by itself; empty for one.
         notes: codes of texts that a person should read with this report.
         values: the value columns that were asked about.
         groups: the group columns that were asked about.
@@ -110,6 +129,7 @@ class CheckReport:
     notes: tuple[str, ...]
     values: tuple[ValueReport, ...] = ()
     groups: tuple[GroupReport, ...] = ()
+    keys: tuple[KeyReport, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return what machines read; keys in English, cells masked."""
@@ -123,6 +143,7 @@ class CheckReport:
             "rows_per_key": [{"least": least, "most": most, "keys": keys} for least, most, keys in self.rows_per_key],
             "virtual_operator_rows": self.virtual_operator_rows,
             "rejected": self.rejected.to_dict(),
+            "keys": [asdict(key) for key in self.keys],
             "notes": list(self.notes),
             "values": [asdict(value) for value in self.values],
             "groups": [asdict(group) for group in self.groups],
@@ -167,7 +188,9 @@ def check_keys(
             are too many groups, or labels that cannot be shown.
         UsageError: no key, or a key name twice.
     """
-    reading = KeyReading.of(source, on, region=region)
+    choices = [on, *([use] for use in on)] if len(on) > 1 else [on]
+    table = KeyTable.of(source, choices, region=region)
+    reading, judged = table.reading(0), table.verdict() if len(on) > 1 else table.reading(0)
     items, key_of_row = reading.items().distinct()
     rows_of_key = np.bincount(key_of_row, minlength=len(items))
     virtual, notes = 0, []
@@ -187,11 +210,18 @@ def check_keys(
         rows_per_key_max=int(rows_of_key.max(initial=0)),
         rows_per_key=tuple(size for size in sizes if size[2]),
         virtual_operator_rows=int(virtual),
-        rejected=reading.summary(),
+        rejected=judged.summary(),
         notes=tuple(notes),
         values=tuple(_value_report(source, use, reading.kept) for use in values),
         groups=tuple(_group_report(source, use, reading.kept, key_of_row, len(items)) for use in groups),
+        keys=tuple(_key_report(table, number) for number in range(1, len(choices))),
     )
+
+
+def _key_report(table: KeyTable, number: int) -> KeyReport:
+    keyed = table.keyed(number, RejectSummary())
+    name = table.alternatives[number][0].key_name
+    return KeyReport(name=name, keys=keyed.key_count, rows_without=keyed.rows_total - len(keyed.row_of))
 
 
 def _value_report(source: Source, use: ValueUse, rows: npt.NDArray[np.int64]) -> ValueReport:

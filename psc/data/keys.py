@@ -2,11 +2,14 @@
 
 A row is kept when all its key cells are good. The keys of a composite key are put in the order of their names, so that both
 parties encode the same key alike, whatever the order in which they wrote it down.
+
+Several keys of one table, used apart from each other (``KeyTable``): a row takes part by each key that it has, and a blank cell
+only means that it has not this one. A row is refused for a cell that is there and is no key, or when it has no key at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -19,7 +22,7 @@ from psc.crypto import Items, KeyCells
 from psc.data.cells import buffers_of, is_key_type
 from psc.data.classes import CLASS_NAMES, CellClass
 from psc.data.columns import choose_columns
-from psc.data.kinds import normalise
+from psc.data.kinds import Normalised, normalise
 from psc.data.masking import mask
 from psc.data.output import check_output, write_table
 from psc.data.rejects import EXAMPLES_SHOWN, RejectClass, RejectedRow, RejectSummary
@@ -28,7 +31,18 @@ from psc.errors import DataError, UsageError
 from psc.texts import Lines
 from psc.types import KeyKind
 
-__all__ = ["KeyPolicy", "KeyReading", "KeyUse", "Keyed", "masked_key", "prepare_keys"]
+__all__ = [
+    "KeyPolicy",
+    "KeyReading",
+    "KeyTable",
+    "KeyUse",
+    "Keyed",
+    "judge",
+    "masked_key",
+    "prepare_alternatives",
+    "prepare_keys",
+    "rows_with_keys",
+]
 
 KeyPolicy = Literal["error", "skip"]
 
@@ -107,17 +121,83 @@ def prepare_keys(
     if rejects is not None:
         check_output(rejects)
     reading = KeyReading.of(source, on, region=region)
+    summary = judge(reading, on_bad=on_bad, rejects=rejects)
+    # What reading and normalising took: of millions of rows it is as much as all that is kept.
+    pa.default_memory_pool().release_unused()
+    encoded, kept = reading.items(), reading.kept
+    del reading  # the keys as text
+    return _keyed(source, encoded, kept, summary)
+
+
+def rows_with_keys(source: Source, on: Sequence[KeyUse], *, region: str = "CN") -> Keyed:
+    """Read the keys of a table that was judged before: a row that has not all of them does not take part, perhaps none does.
+
+    Arguments and errors as for ``prepare_keys``; nothing is refused.
+    """
+    reading = KeyReading.of(source, on, region=region)
+    pa.default_memory_pool().release_unused()
+    encoded, kept = reading.items(), reading.kept
+    del reading
+    return _keyed(source, encoded, kept, RejectSummary())
+
+
+def _keyed(source: Source, encoded: Items, kept: npt.NDArray[np.int64], rejected: RejectSummary) -> Keyed:
+    pa.default_memory_pool().release_unused()
+    items, groups = encoded.distinct()
+    return Keyed(items, kept, groups, source.table, source.table.num_rows, rejected)
+
+
+def prepare_alternatives(
+    source: Source,
+    alternatives: Sequence[Sequence[KeyUse]],
+    *,
+    region: str = "CN",
+    on_bad: KeyPolicy = "error",
+    rejects: Path | None = None,
+) -> tuple[Keyed, ...]:
+    """Read several keys of a table, each by itself.
+
+    A row takes part by every key of which it has all cells. A blank cell is none of a bad row's while the row has another key;
+    any other cell that is no key refuses the row, which with ``skip`` still takes part by its other keys.
+
+    Args:
+        source: the table.
+        alternatives: the keys, at least one; each has one column or several.
+        region: as for ``prepare_keys``.
+        on_bad: as for ``prepare_keys``, of the rows that are refused.
+        rejects: as for ``prepare_keys``.
+
+    Returns:
+        For each alternative its distinct keys and the rows that have them, perhaps none; all have the same refused rows. One
+        alternative is read as ``prepare_keys`` reads it.
+
+    Raises:
+        DataError: as for ``prepare_keys``; ``data.all-keys-bad`` when every row is refused.
+        UsageError: an alternative without a key, or with a key name twice.
+        StorageError: the rejects file cannot be written.
+    """
+    if len(alternatives) == 1:
+        return (prepare_keys(source, alternatives[0], region=region, on_bad=on_bad, rejects=rejects),)
+    if rejects is not None:
+        check_output(rejects)
+    table = KeyTable.of(source, alternatives, region=region)
+    summary = judge(table.verdict(), on_bad=on_bad, rejects=rejects, several=True)
+    found = tuple(table.keyed(number, summary) for number in range(len(alternatives)))
+    del table  # the keys as text
+    pa.default_memory_pool().release_unused()
+    return found
+
+
+def judge(reading: KeyReading, *, on_bad: KeyPolicy, rejects: Path | None = None, several: bool = False) -> RejectSummary:
+    """Return the refused rows, when the policy lets the others pass; arguments and errors as for ``prepare_keys``.
+
+    ``several`` says that the reading is a table's verdict over several keys.
+    """
     if rejects is not None:
         write_table(_rejects_table(reading.rejected_rows(np.flatnonzero(reading.classes))), rejects)
     summary = reading.summary()
-    _judge(reading, summary, on_bad)
-    pool = pa.default_memory_pool()
-    pool.release_unused()  # what reading and normalising took: of millions of rows it is as much as all that is kept
-    encoded, kept = reading.items(), reading.kept
-    del reading  # the keys as text
-    pool.release_unused()
-    items, groups = encoded.distinct()
-    return Keyed(items, kept, groups, source.table, source.table.num_rows, summary)
+    _judge(reading, summary, on_bad, several=several)
+    return summary
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -142,21 +222,9 @@ class KeyReading:
     def of(cls, source: Source, on: Sequence[KeyUse], *, region: str = "CN") -> Self:
         """Normalise the key columns of a table; arguments and errors as for ``prepare_keys``."""
         uses = _ordered(on)
-        choose_columns(source.table.column_names, [use.column for use in uses], source.name)
-        classes = np.zeros(source.table.num_rows, np.uint8)
-        culprit = np.zeros(source.table.num_rows, np.uint8)
-        values = []
-        for index, use in enumerate(uses):
-            cells = source.table.column(use.column)
-            if not is_key_type(cells.type):
-                fields = {"file": source.name, "column": use.column, "type": str(cells.type), "kind": use.kind}
-                raise DataError("data.column-type", **fields)
-            keys = normalise(cells, use.kind, region=region)
-            new = (classes == CellClass.OK) & (keys.classes != CellClass.OK)
-            classes[new] = keys.classes[new]
-            culprit[new] = index
-            values.append(keys.values)
-        return cls(source, uses, tuple(values), classes, culprit)
+        cells = _normalised(source, uses, region)
+        classes, culprit = _first_bad([cells[use] for use in uses], source.table.num_rows)
+        return cls(source, uses, tuple(cells[use].values for use in uses), classes, culprit)
 
     def __repr__(self) -> str:
         return f"KeyReading({self.source.name!r}, rows={len(self.classes)}, refused={int(np.count_nonzero(self.classes))})"
@@ -200,6 +268,53 @@ class KeyReading:
         )
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class KeyTable:
+    """The key cells of a table for several keys that are used apart from each other; each column is normalised once.
+
+    Attributes:
+        source: the table.
+        alternatives: for each key its columns, in the order of their names.
+        cells: the normalised cells of each column.
+    """
+
+    source: Source
+    alternatives: tuple[tuple[KeyUse, ...], ...]
+    cells: Mapping[KeyUse, Normalised]
+
+    @classmethod
+    def of(cls, source: Source, alternatives: Sequence[Sequence[KeyUse]], *, region: str = "CN") -> Self:
+        """Normalise the key columns of a table; arguments and errors as for ``prepare_alternatives``."""
+        ordered = tuple(_ordered(uses) for uses in alternatives)
+        return cls(source, ordered, _normalised(source, [use for uses in ordered for use in uses], region))
+
+    def __repr__(self) -> str:
+        return f"KeyTable({self.source.name!r}, alternatives={len(self.alternatives)})"
+
+    def reading(self, number: int) -> KeyReading:
+        """Return the cells of one key, judged as if there were no other."""
+        uses = self.alternatives[number]
+        classes, culprit = _first_bad([self.cells[use] for use in uses], self.source.table.num_rows)
+        return KeyReading(self.source, uses, tuple(self.cells[use].values for use in uses), classes, culprit)
+
+    def keyed(self, number: int, rejected: RejectSummary) -> Keyed:
+        """Return the distinct keys of one alternative, and the rows that have them; ``rejected`` are those of the table."""
+        reading = self.reading(number)
+        return _keyed(self.source, reading.items(), reading.kept, rejected)
+
+    def verdict(self) -> KeyReading:
+        """Return which rows are refused: those with a cell that is there and is no key, and those that have no key at all."""
+        rows, uses = self.source.table.num_rows, tuple(self.cells)
+        malformed, culprit = _first_bad([self.cells[use] for use in uses], rows, blank_is_bad=False)
+        has_key = np.zeros(rows, bool)
+        for number in range(len(self.alternatives)):
+            has_key |= self.reading(number).classes == CellClass.OK
+        bare = (malformed == CellClass.OK) & ~has_key
+        blank, first_blank = _first_bad([self.cells[use] for use in uses], rows)
+        malformed[bare], culprit[bare] = blank[bare], first_blank[bare]
+        return KeyReading(self.source, uses, tuple(self.cells[use].values for use in uses), malformed, culprit)
+
+
 def masked_key(table: pa.Table, uses: Sequence[KeyUse], row: int) -> str:
     """Return the key of a row (0-based), good or bad, as an error may show it: each cell with its name, masked."""
     return ", ".join(f"{use.key_name} {_masked_cell(table, use, row)}" for use in uses)
@@ -223,12 +338,40 @@ def _ordered(on: Sequence[KeyUse]) -> tuple[KeyUse, ...]:
     return tuple(sorted(on, key=lambda use: use.key_name))
 
 
-def _judge(reading: KeyReading, summary: RejectSummary, on_bad: KeyPolicy) -> None:
+def _normalised(source: Source, uses: Sequence[KeyUse], region: str) -> dict[KeyUse, Normalised]:
+    """Return the normalised cells of each column that is used, each once, in the order of first use."""
+    choose_columns(source.table.column_names, list(dict.fromkeys(use.column for use in uses)), source.name)
+    found: dict[KeyUse, Normalised] = {}
+    for use in dict.fromkeys(uses):
+        cells = source.table.column(use.column)
+        if not is_key_type(cells.type):
+            fields = {"file": source.name, "column": use.column, "type": str(cells.type), "kind": use.kind}
+            raise DataError("data.column-type", **fields)
+        found[use] = normalise(cells, use.kind, region=region)
+    return found
+
+
+def _first_bad(
+    columns: Sequence[Normalised], rows: int, *, blank_is_bad: bool = True
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return for each row the class of its first bad cell, and in which column that is."""
+    classes, culprit = np.zeros(rows, np.uint8), np.zeros(rows, np.uint8)
+    for index, keys in enumerate(columns):
+        bad = keys.classes != CellClass.OK
+        if not blank_is_bad:
+            bad &= keys.classes != CellClass.MISSING
+        new = (classes == CellClass.OK) & bad
+        classes[new] = keys.classes[new]
+        culprit[new] = index
+    return classes, culprit
+
+
+def _judge(reading: KeyReading, summary: RejectSummary, on_bad: KeyPolicy, *, several: bool) -> None:
     total, rows = summary.total, len(reading.classes)
     if not total or (on_bad == "skip" and total < rows):
         return
     columns = ", ".join(f"{use.column} ({use.kind})" for use in reading.uses)
-    code = "data.all-keys-bad" if total == rows else "data.bad-keys"
+    code = "data.all-keys-bad" if total == rows else "data.bad-key-cells" if several else "data.bad-keys"
     raise DataError(code, file=reading.source.name, columns=columns, count=total, total=rows, table=Lines(summary))
 
 

@@ -65,7 +65,8 @@ def add_dataset(
         groups: columns that an agreement may allow to group by, as ``NAME=COLUMN``.
         max_rows_per_key: rows of one key that are released at most, 1 to 1024; a public number. With values no key may have
             more.
-        on_bad: a bad key cell is an error, or its row is skipped.
+        on_bad: a bad key cell is an error, or its row is skipped. With several keys a blank cell is none: its row has not this
+            key; a row that has no key at all is bad.
         rejects: with ``skip``, a file that gets row and reason of every rejected row.
         replace: take the place of a dataset of this name, as after its source changed.
 
@@ -248,6 +249,7 @@ def _surveyed(draft: DatasetRecord, found: Survey) -> DatasetRecord:
         update={
             "version": dataset_version(found.fingerprint, draft.rules_text(), salt),
             "row_count": found.row_count,
+            "rows_rejected": found.rows_rejected,
             "most_rows_per_key": found.most_rows_per_key,
             "counts": tuple(KeyCount(keys=names, count=count, rows_rejected=rejected) for names, count, rejected in found.counts),
             "value_counts": tuple(ValueCount(name=name, nulls=nulls, clipped=cut) for name, nulls, cut in found.values),

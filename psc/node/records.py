@@ -89,7 +89,7 @@ class ValueCount(Document):
 
 
 class KeyCount(Document):
-    """How many distinct keys there are when these keys are used together, and how many rows lack one."""
+    """How many distinct keys there are when these keys are used together, and how many rows have not all of them."""
 
     keys: tuple[PlainName, ...]
     count: Count
@@ -99,7 +99,8 @@ class KeyCount(Document):
 class DatasetRecord(Document):
     """What is registered. ``salt`` stays at home; everything that a partner sees is chosen by the catalogue.
 
-    ``group_columns`` are the groups as partners know them, with the number of labels that registration counted.
+    ``rows_rejected`` are the rows that were refused: with a cell that is no key, or without any key. ``group_columns`` are the
+    groups as partners know them, with the number of labels that registration counted.
     """
 
     KIND: ClassVar[str] = "dataset"
@@ -119,6 +120,7 @@ class DatasetRecord(Document):
     salt: Digest
     version: Digest
     row_count: Count
+    rows_rejected: Count = 0
     most_rows_per_key: Count
     counts: Annotated[tuple[KeyCount, ...], Field(min_length=1)]
     value_counts: tuple[ValueCount, ...] = ()

@@ -45,8 +45,9 @@ Count = Annotated[int, Field(ge=0)]
 class RunRecord(Document):
     """One side's record of a run.
 
-    Sizes are padded numbers of distinct keys. ``code`` is the stable code of the error that ended the run, or the id of the
-    rule that refused it; empty when it finished. ``result`` is the file, under the home's results, of a result delivered here.
+    Sizes are padded numbers of distinct keys, of all alternatives together. ``code`` is the stable code of the error that ended
+    the run, or the id of the rule that refused it; empty when it finished. ``result`` is the file, under the home's results, of a
+    result delivered here.
     """
 
     KIND: ClassVar[str] = "run"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psc.data.groups import Labels, group_labels
-from psc.data.keys import Keyed, KeyUse, masked_key, prepare_keys
+from psc.data.keys import Keyed, KeyTable, KeyUse, judge, masked_key, prepare_keys, rows_with_keys
 from psc.data.kinds import RULES_ID, metadata_hash
+from psc.data.output import check_output
+from psc.data.rejects import RejectSummary
 from psc.data.release import RowLayout
 from psc.data.source import as_source
 from psc.data.table import Source, load
@@ -34,14 +36,16 @@ class Survey:
     Attributes:
         fingerprint: SHA-256 of the content, for the salted version alone.
         row_count: rows of the source.
-        most_rows_per_key: rows of the key that has most, all keys used together.
-        counts: for each choice of keys: key names, distinct keys, rows rejected.
+        rows_rejected: rows with a cell that is no key, or without any key.
+        most_rows_per_key: rows of the key that has most, over all choices of keys.
+        counts: for each choice of keys: key names, distinct keys, rows that have not all of them.
         values: for each value: its name, null cells, cells that were clipped.
         groups: for each group column: its name, and how many labels it has at most, over all choices of keys.
     """
 
     fingerprint: bytes
     row_count: int
+    rows_rejected: int
     most_rows_per_key: int
     counts: tuple[tuple[tuple[str, ...], int, int], ...]
     values: tuple[tuple[str, int, int], ...] = ()
@@ -79,6 +83,7 @@ class LoadedDataset:
         labels: the groups in order, each a label a group column; one group without labels when nothing groups.
         group_of_key: for each key, the index of its group.
         vectors: keys × statistics: what each key contributes; None when no statistic was asked for.
+        further: the same dataset by each further alternative of a match by any of several keys.
     """
 
     record: DatasetRecord
@@ -88,6 +93,12 @@ class LoadedDataset:
     labels: Labels = ((),)
     group_of_key: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     vectors: NDArray[np.int64] | None = None
+    further: tuple[LoadedDataset, ...] = ()
+
+    @property
+    def alternatives(self) -> tuple[LoadedDataset, ...]:
+        """The dataset by each alternative key, the preferred one first."""
+        return (self, *self.further)
 
     def __repr__(self) -> str:
         return f"LoadedDataset({self.record.name!r})"
@@ -95,6 +106,9 @@ class LoadedDataset:
 
 def survey(record: DatasetRecord, *, rejects: Path | None) -> Survey:
     """Read a source in full: check keys, released cells, values and groups, and count.
+
+    A row takes part by every choice of keys of which it has all cells. With several keys a blank cell is that of a row which
+    lacks this key, and is counted; a row is bad when a cell is there and is no key, or when it has no key at all.
 
     What holds for all keys together must hold for every choice of them too, for a partner may match on any: a key has no more
     rows than the bound where there are values, and is in one group of each group column.
@@ -109,28 +123,35 @@ def survey(record: DatasetRecord, *, rejects: Path | None) -> Survey:
     """
     source = load(record.source, record.columns)
     uses = _uses(record, [key.name for key in record.keys])
-    together = _prepare(record, source, uses, rejects)
+    # A partner may match on any choice of them: all together first, then smaller ones.
+    choices = [chosen for size in (len(uses), *range(1, len(uses))) for chosen in itertools.combinations(uses, size)]
+    rejected, parts = _judged(record, source, choices, rejects)
     _check_release(record, source)
     counts = []
     labels = dict.fromkeys((group.name for group in record.groups), 0)
     keyed_rows = np.zeros(source.table.num_rows, bool)
-    for size in (len(uses), *range(1, len(uses))):
-        for chosen in itertools.combinations(uses, size):  # a partner may match on any choice of them
-            part = together if len(chosen) == len(uses) else _prepare(record, source, chosen, None)
-            counts.append((tuple(use.key_name for use in chosen), part.key_count, part.rejected.total))
-            keyed_rows[part.row_of] = True
-            if record.values:
-                _check_rows_per_key(record, source, chosen, part)
-            for group in record.groups:
-                found, _ = group_labels(source, [group.column], part.row_of, part.group_of_row, part.key_count, uses=chosen)
-                labels[group.name] = max(labels[group.name], len(found))
+    most = 0
+    for chosen, part in zip(choices, parts, strict=True):
+        counts.append((tuple(use.key_name for use in chosen), part.key_count, part.rows_total - len(part.row_of)))
+        keyed_rows[part.row_of] = True
+        most = max(most, int(np.bincount(part.group_of_row).max(initial=0)))
+        if record.values:
+            _check_rows_per_key(record, source, chosen, part)
+        for group in record.groups:
+            found, _ = group_labels(source, [group.column], part.row_of, part.group_of_row, part.key_count, uses=chosen)
+            labels[group.name] = max(labels[group.name], len(found))
     values = []
     for value in record.values:
         cells = read_values(source, np.flatnonzero(keyed_rows), _value_use(value))
         values.append((value.name, int(cells.nulls.sum()), cells.clipped))
-    most = int(np.bincount(together.group_of_row).max(initial=0))
     return Survey(
-        source.fingerprint(), together.rows_total, most, tuple(counts), values=tuple(values), groups=tuple(labels.items())
+        source.fingerprint(),
+        source.table.num_rows,
+        rejected.total,
+        most,
+        tuple(counts),
+        values=tuple(values),
+        groups=tuple(labels.items()),
     )
 
 
@@ -142,8 +163,9 @@ def read_dataset(
     rows_per_key: int | None = None,
     statistics: Sequence[Statistic] = (),
     groups: Sequence[str] = (),
+    further: Sequence[Sequence[str]] = (),
 ) -> LoadedDataset:
-    """Read a dataset for a run.
+    """Read a dataset for a run. A row that has not all of the keys does not take part; registration counted such rows.
 
     Args:
         record: what was registered.
@@ -152,6 +174,7 @@ def read_dataset(
         rows_per_key: an agreement's bound on released rows, when it is lower than the registered one.
         statistics: what an aggregate adds up, in the order of the run; values by their registered names.
         groups: names of the group columns, in the order of the run.
+        further: the key names of each further alternative, when a match is by any of several keys.
 
     Raises:
         UsageError: a key, column, value or group is not registered, or a statistic may pass 63 bits.
@@ -159,6 +182,7 @@ def read_dataset(
             columns together make too many groups.
     """
     chosen = _uses(record, list(keys) if keys is not None else [key.name for key in record.keys])
+    alternatives = [chosen, *(_uses(record, names) for names in further)]
     by_name = {column.name: column for column in record.release}
     group_columns = {group.name: group.column for group in record.groups}
     for name in release:
@@ -174,18 +198,23 @@ def read_dataset(
     version = dataset_version(source.fingerprint(), record.rules_text(), bytes.fromhex(record.salt))
     if version != record.version:
         raise DataError("node.source-changed", dataset=record.name, source=source.name)
-    keyed = _prepare(record, source, chosen, None)
+    # Registration judged these very rows by these very rules: what is no key here is a blank, or was let pass there. The keys
+    # are read one after the other, so that only one of them is in memory as text.
+    every = [rows_with_keys(source, uses, region=record.region) for uses in alternatives]
+    keyed = every[0]
     by_key = (keyed.row_of, keyed.group_of_row, keyed.key_count)
     labels, group_of_key = group_labels(source, [group_columns[name] for name in groups], *by_key, uses=chosen)
     vectors = _vectors(record, source, keyed, statistics)
     if not release:
-        return LoadedDataset(record, keyed, None, None, labels, group_of_key, vectors)
+        others = tuple(LoadedDataset(record, other, None, None) for other in every[1:])
+        return LoadedDataset(record, keyed, None, None, labels, group_of_key, vectors, others)
     bound = min(rows_per_key or record.max_rows_per_key, record.max_rows_per_key)
     released = {column.name: column for column in record.released_columns}
     layout = RowLayout(tuple(released[name] for name in release))
     sources = {name: by_name[name].column for name in release}
-    rows = released_rows(source, keyed, layout, sources, bound)
-    return LoadedDataset(record, keyed, layout, rows, labels, group_of_key, vectors)
+    rows = [released_rows(source, each, layout, sources, bound) for each in every]
+    others = tuple(LoadedDataset(record, other, layout, of_other) for other, of_other in zip(every[1:], rows[1:], strict=True))
+    return LoadedDataset(record, keyed, layout, rows[0], labels, group_of_key, vectors, others)
 
 
 def with_statistics(dataset: LoadedDataset, statistics: Sequence[Statistic]) -> LoadedDataset:
@@ -233,16 +262,26 @@ def _vectors(record: DatasetRecord, source: Source, keyed: Keyed, statistics: Se
     return statistic_vectors(statistics, cells, keyed.group_of_row, keyed.key_count, record.max_rows_per_key)
 
 
+def _judged(
+    record: DatasetRecord, source: Source, choices: Sequence[tuple[KeyUse, ...]], rejects: Path | None
+) -> tuple[RejectSummary, Iterator[Keyed]]:
+    """Judge the rows of a source by its policy; return the refused ones, and for each choice of keys these with their rows."""
+    if len(choices) == 1:
+        keyed = prepare_keys(source, choices[0], region=record.region, on_bad=record.on_bad, rejects=rejects)
+        return keyed.rejected, iter([keyed])
+    if rejects is not None:
+        check_output(rejects)
+    table = KeyTable.of(source, choices, region=record.region)
+    rejected = judge(table.verdict(), on_bad=record.on_bad, rejects=rejects, several=True)
+    return rejected, (table.keyed(number, rejected) for number in range(len(choices)))
+
+
 def _uses(record: DatasetRecord, names: Sequence[str]) -> list[KeyUse]:
     known = {key.name: KeyUse(key.name, key.column, key.kind) for key in record.keys}
     for name in names:
         if name not in known:
             raise UsageError("node.key-not-registered", name=name, dataset=record.name, known=", ".join(known))
     return [known[name] for name in names]
-
-
-def _prepare(record: DatasetRecord, source: Source, uses: Sequence[KeyUse], rejects: Path | None) -> Keyed:
-    return prepare_keys(source, uses, region=record.region, on_bad=record.on_bad, rejects=rejects)
 
 
 def _value_use(registered: RegisteredValue) -> ValueUse:

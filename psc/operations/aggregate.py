@@ -48,7 +48,7 @@ from psc.protocols.base import Script
 from psc.protocols.cells import WEIGHT_LIMIT, Sums, check_cells
 from psc.protocols.padding import SMALLEST_SIZE, padded_size
 from psc.session.hello import AggregateTerms, Hello
-from psc.types import GroupColumn, Noise, ValueColumn
+from psc.types import GroupColumn, Noise, ValueColumn, key_names
 
 if TYPE_CHECKING:
     from psc.data.groups import Labels
@@ -124,10 +124,11 @@ class AggregatePlay(Play["Sums | None", "Sums | None"]):
         if terms is None or foreign or not told or not self._fits(hello, terms):
             raise MalformedMessageError("session.document-malformed", kind="Hello", where="aggregate")
 
-    def check_feasible(self, hello: Hello, keys: int) -> None:
+    def check_feasible(self, hello: Hello, counts: Sequence[int]) -> None:
+        (keys,) = counts
         terms = cast("AggregateTerms", hello.aggregate)
         try:
-            self._check_exact(RunShape.asked(hello, self._their_size(keys, hello.noise, terms)))
+            self._check_exact(RunShape.asked(hello, [self._their_size(keys, hello.noise, terms)]))
         except (UsageError, CryptoError) as error:  # an initiator of ours finds this when it plans
             raise ParameterMismatchError(error.code, **error.fields) from None
 
@@ -239,7 +240,7 @@ class DhSumAggregate(EncryptedAggregate):
         sizes = np.bincount(own.groups.index, minlength=terms.own_groups)
         blocks = tuple(padded_size(int(size) + each * terms.their_groups) for size in sizes)
         terms = terms.model_copy(update={"blocks": blocks, "engine": engine(request.engine).id})
-        keys = entry.key_count_of(tuple(key.name for key in asked.keys))
+        keys = entry.key_count_of(key_names(asked.keys[0]))
         theirs = self._their_size(keys, allow.noise, terms)
         shape = shape_of(asked, allow, self.spec.id, (sum(blocks), theirs), terms)
         self._check_exact(shape)
@@ -309,7 +310,7 @@ class OwnerSumAggregate(AggregatePlay):
         request = cast("Aggregate", request)
         check_own_weights(request, own)
         terms = terms_of(request, asked, allow, entry, own).model_copy(update={"own_places": places_of(own.groups.labels)})
-        keys = entry.key_count_of(tuple(key.name for key in asked.keys))
+        keys = entry.key_count_of(key_names(asked.keys[0]))
         shape = shape_of(asked, allow, self.spec.id, (padded_size(own.keyed.key_count), padded_size(keys)), terms)
         self._check_exact(shape)
         return without_names(shape)

@@ -148,7 +148,7 @@ class Asking:
             aggregate=shape.aggregate,
             rules=RULES_ID,
             number_metadata=plan.entry.number_metadata,
-            initiator_size=plan.own_size,
+            initiator_sizes=tuple(stage.sizes[0] for stage in shape.stages),
             resumes=offer(plan.kept) if getattr(plan.request, "resume", False) else None,
             sent_at=timestamp(now()),
         )
@@ -158,7 +158,6 @@ class Asking:
         verify(accept, signature.hex(), self.partner.identity)
         if accept.hello != hello.digest():
             raise AuthenticationError("operations.accept-other-hello", partner=self.partner.name)
-        shape = RunShape.of(hello, accept)
         offered = 0 if hello.resumes is None else len(hello.resumes.shards)
         attempts = 1 if plan.kept is None or not accept.finished else plan.kept.run.attempts + 1
         if accept.attempt < attempts:
@@ -169,7 +168,12 @@ class Asking:
             raise ParameterMismatchError(
                 "operations.versions-differ", what="finished shards", ours=offered, theirs=accept.finished, software="-"
             )
-        if not play_of(shape).accepts(shape, plan.partner_size):
+        if plan.shape is None:
+            raise LocalProtocolError("operations.plan-used")
+        play, planned, offers = play_of(plan.shape), plan.shape.stages, len(accept.responder_sizes)
+        stages = RunShape.of(hello, accept).stages if offers == len(planned) else ()
+        sizes = zip(stages, planned)  # no pair when the partner has another number of keys
+        if not stages or not all(play.accepts(stage, shown.sizes[1]) for stage, shown in sizes):
             # The plan showed the size; another one would mean other bytes, other leakage, perhaps more than we can hold.
             raise ParameterMismatchError(
                 "operations.size-differs", partner=self.partner.name, planned=plan.partner_size, offered=accept.responder_size

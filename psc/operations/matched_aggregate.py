@@ -36,6 +36,7 @@ from psc.protocols.base import Script
 from psc.protocols.cells import Sums
 from psc.protocols.padding import padded_size
 from psc.session.hello import AggregateTerms, Hello
+from psc.types import key_names
 
 if TYPE_CHECKING:
     from psc.operations.requests import Aggregate, Request
@@ -54,7 +55,7 @@ class VoleSumAggregate(EncryptedAggregate):
         hiding_engine(request.engine)
         check_own_weights(request, own)
         terms = terms_of(request, asked, allow, entry, own).model_copy(update={"engine": engine(request.engine).id})
-        keys = entry.key_count_of(tuple(key.name for key in asked.keys))
+        keys = entry.key_count_of(key_names(asked.keys[0]))
         theirs = self._their_size(keys, None, terms)
         shape = shape_of(asked, allow, self.spec.id, (padded_size(own.keyed.key_count), theirs), terms)
         self._check_exact(shape)

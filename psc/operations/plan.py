@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from psc.data.kinds import metadata_hash
@@ -14,11 +14,12 @@ from psc.node.kept import Kept
 from psc.node.own import own_card
 from psc.node.trust import Partner
 from psc.operations.aggregate import AskedColumns, asked_columns
+from psc.operations.anyof import alternatives_of
 from psc.operations.estimate import LINK_BYTES_A_SECOND, Estimate, estimate
 from psc.operations.leakage import Leakage, leakage_of
 from psc.operations.play import Play, RunShape
 from psc.operations.prepare import OwnTable, prepare_own
-from psc.operations.requests import Aggregate, Match, Request, key_names
+from psc.operations.requests import Aggregate, Match, Request
 from psc.operations.resume import elements_charged
 from psc.operations.status import Status, check_compatible
 from psc.operations.terms import PLAYS, play_of, plays_of
@@ -26,14 +27,33 @@ from psc.policy.agreement import NO_LIMITS, RunLimits
 from psc.policy.catalogue import Catalogue, CatalogueEntry, decide_from_catalogue
 from psc.policy.decide import Allow, Deny, RunRequest, decide_result
 from psc.texts import render
-from psc.types import KeyColumn, ReleasedColumn
+from psc.types import Keys, ReleasedColumn
 
 if TYPE_CHECKING:
     from psc.operations.initiator import Asking
     from psc.operations.progress import Cancel, ProgressCallback
     from psc.operations.results import Result
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "PlannedAlternative", "make_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAlternative:
+    """One key of a match by any of several, as planned.
+
+    Attributes:
+        key: the dataset's name of it; of a composite key the names with ``+`` between them.
+        own_keys: distinct keys of the own table by it.
+        rows_without: own rows that have no such key.
+        own_size: the distinct keys, padded.
+        partner_size: the partner's, padded.
+    """
+
+    key: str
+    own_keys: int
+    rows_without: int
+    own_size: int
+    partner_size: int
 
 
 @dataclass
@@ -49,8 +69,9 @@ class Plan:
         reason: why this protocol and not another; empty where there is one.
         leakage: what each side will learn.
         estimate: bytes each way and seconds.
-        own_rows, own_keys: rows of the own table, and its distinct keys.
-        own_size, partner_size: padded key counts, as they are seen on the wire.
+        own_rows, own_keys: rows of the own table, and its distinct keys, of all alternatives together.
+        own_size, partner_size: padded key counts, as they are seen on the wire, of all alternatives together.
+        alternatives: the keys of a match by any of several, with the counts of each; empty for a run by one key.
         rejected: rows left out, by class.
         released: the partner's columns that will be released.
         rows_per_key: how many rows of one key at most.
@@ -79,7 +100,8 @@ class Plan:
     work: int = field(default=0, repr=False)
     shape: RunShape | None = field(default=None, repr=False)
     limits: RunLimits | None = field(default=None, repr=False)
-    keys: tuple[KeyColumn, ...] = ()
+    keys: tuple[Keys, ...] = ()
+    alternatives: tuple[PlannedAlternative, ...] = ()
     entry: CatalogueEntry | None = field(default=None, repr=False)
     own: OwnTable | None = field(default=None, repr=False)
     asking: Asking | None = field(default=None, repr=False)
@@ -148,6 +170,8 @@ class Plan:
                 "minimum_result": self.minimum_result,
                 "resumes": self._resumes(),
             }
+        if self.alternatives:
+            content["alternatives"] = [asdict(alternative) for alternative in self.alternatives]
         if self.shape is not None and self.shape.aggregate is not None and isinstance(self.request, Aggregate):
             terms, noise = self.shape.aggregate, self.shape.noise
             content |= {
@@ -218,6 +242,9 @@ class Plan:
                 },
             )
         )
+        for alternative in self.alternatives:
+            told = {name: value if name == "key" else f"{value:,}" for name, value in asdict(alternative).items()}
+            lines.append(render("operations.plan-alternative", {**told, "partner": self.partner}))
         if self.reason:
             lines.append(self.reason)
         if self.kept_note:
@@ -234,7 +261,8 @@ class Plan:
             lines.append(render(f"operations.plan-aggregate-{terms.membership}", told))
         if self.rejected:
             counts = ", ".join(f"{name}: {count:,}" for name, count in self.rejected.items())
-            lines.append(render("operations.plan-rejected", {"counts": counts}))
+            code = "operations.plan-bad-cells" if self.alternatives else "operations.plan-rejected"
+            lines.append(render(code, {"counts": counts}))
         return "\n".join(lines)
 
 
@@ -261,17 +289,18 @@ def make_plan(
         plan.refusal = asked.error()
         return plan
     least = max((entry.min_input for entry in catalogue.of(request.dataset)), default=0)
-    early = decide_from_catalogue(catalogue, replace(asked, input_size=least))
+    early = decide_from_catalogue(catalogue, replace(asked, input_sizes=(least,) * len(asked.keys)))
     if isinstance(early, Deny):
         plan.refusal = early.error()
         return plan
     granted = {group.name: group for entry in reversed(catalogue.of(request.dataset)) for group in entry.groups}
     own = prepare_own(request, asked, tuple(granted.values()), home.settings.region)
-    plan.own, plan.own_rows, plan.own_keys = own, own.keyed.rows_total, own.keyed.key_count
+    plan.own, plan.own_rows, plan.own_keys = own, own.keyed.rows_total, own.key_count
     # Our own side keeps the smallest size by the true count; the partner judges everything by the padded one.
     # Whether the elements are within the quota is judged last: what is kept of an earlier attempt is not charged again.
     asked = replace(asked, elements=0)
-    exact = decide_from_catalogue(catalogue, replace(asked, input_size=own.keyed.key_count))
+    counts = tuple(keyed.key_count for keyed in own.alternatives)
+    exact = decide_from_catalogue(catalogue, replace(asked, input_sizes=counts))
     if isinstance(exact, Deny):
         plan.refusal = exact.error()
         return plan
@@ -280,7 +309,8 @@ def make_plan(
     shape = _quickest(plan, plays, asked, exact, entry, status, same_machine=same_machine)
     # Sizes are judged as they are sent, padded, so that what passes here is not refused there.
     _check_limit(shape.sizes[0], min(home.settings.limits.set_elements, status.set_elements))
-    asked = replace(asked, input_size=shape.sizes[0], agreement=exact.digest, model=shape.model)
+    sizes = tuple(stage.sizes[0] for stage in shape.stages)
+    asked = replace(asked, input_sizes=sizes, agreement=exact.digest, model=shape.model)
     decision = decide_from_catalogue(catalogue, asked)
     if isinstance(decision, Deny):
         plan.refusal = decision.error()
@@ -295,7 +325,7 @@ def make_plan(
     charged = replace(asked, elements=elements_charged(shape.sizes[0], play_of(shape).shard_count(shape), finished))
     affordable = decide_from_catalogue(catalogue, charged)
     # Not even if every key matched.
-    plan.refusal = affordable.error() if isinstance(affordable, Deny) else too_small(plan, plan.own_keys)
+    plan.refusal = affordable.error() if isinstance(affordable, Deny) else too_small(plan, max(counts))
     if plan.refusal is None:
         plan.asking = asking
     return plan
@@ -379,7 +409,7 @@ def _check_limit(size: int, limit: int) -> None:
 def _check_metadata(entry: CatalogueEntry, asked: RunRequest, status: Status) -> None:
     """Refuse phone keys that the partner normalised by other number metadata than ours: some would silently not match."""
     ours = metadata_hash(entry.region)
-    if entry.number_metadata != ours and any(key.kind == "phone" for key in asked.keys):
+    if entry.number_metadata != ours and any(key.kind == "phone" for keys in asked.keys for key in keys):
         raise ParameterMismatchError(
             "operations.versions-differ",
             what="number metadata",
@@ -397,9 +427,10 @@ def _request(catalogue: Catalogue, request: Request) -> RunRequest | Deny:
     entries = catalogue.of(request.dataset)
     keys = {key.name: key for entry in reversed(entries) for key in entry.keys}
     columns = {column.name: column for entry in reversed(entries) for column in entry.release}
-    names = key_names(request.on)
-    if not names:
+    alternatives = alternatives_of(request.on)
+    if not all(alternatives):
         raise UsageError("data.no-key")
+    names = list(dict.fromkeys(name for columns in alternatives for name in columns))
     want = tuple(request.want) if isinstance(request, Match) else ()
     unknown, unwanted = [name for name in names if name not in keys], [name for name in want if name not in columns]
     if entries and unknown:
@@ -416,10 +447,10 @@ def _request(catalogue: Catalogue, request: Request) -> RunRequest | Deny:
         operation=request.OPERATION,
         dataset=request.dataset,
         purpose=request.purpose,
-        keys=tuple(keys[name] for name in sorted(names) if name in keys),
+        keys=tuple(tuple(keys[name] for name in sorted(columns) if name in keys) for columns in alternatives),
         release=tuple(columns[name] for name in want if name in columns),
         output_to=request.output_to,
-        input_size=0,
+        input_sizes=(0,) * len(alternatives),
         limits=NO_LIMITS.model_copy(update=stricter) if stricter else None,
         values=theirs.values,
         groups=theirs.groups,
@@ -455,6 +486,11 @@ def _fill(
     plan.shape, plan.protocol, plan.model = shape, shape.protocol, shape.model
     plan.entry, plan.keys, plan.released = entry, asked.keys, asked.release
     plan.own_size, plan.partner_size = shape.sizes
+    if shape.alternatives and plan.own is not None:
+        plan.alternatives = tuple(
+            PlannedAlternative(each.key, keyed.key_count, keyed.rows_total - len(keyed.row_of), *each.sizes)
+            for each, keyed in zip(shape.alternatives, plan.own.alternatives, strict=True)
+        )
     plan.rejected = {} if plan.own is None else plan.own.keyed.rejected.counts()
     plan.rows_per_key = shape.rows_per_key
     plan.limits, plan.minimum_result = allow.limits, shape.minimum_result

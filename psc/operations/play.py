@@ -7,6 +7,7 @@ for byte; else the two receipts differ and the run ends.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
@@ -22,20 +23,28 @@ from psc.protocols.base import ProtocolSpec, Script
 from psc.protocols.padding import padded_size
 from psc.protocols.shards import Keep
 from psc.session.hello import Accept, AggregateTerms, Hello
-from psc.types import Model, Noise, OperationName, OutputTo, ReleasedColumn
+from psc.types import Model, Noise, OperationName, OutputTo, ReleasedColumn, key_label, key_names
 
 if TYPE_CHECKING:
     from psc.operations.requests import Request
     from psc.operations.results import Ended, Result
     from psc.policy.catalogue import CatalogueEntry
 
-__all__ = ["Basis", "Play", "RunShape", "leg_items", "vole_items"]
+__all__ = ["Alternative", "Basis", "Play", "RunShape", "leg_items", "vole_items"]
 
 Asked = TypeVar("Asked")
 """The output of the initiator's script."""
 
 Answered = TypeVar("Answered")
 """The output of the responder's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One key of a match by any of several: what it is called, and the initiator's and the responder's padded sizes by it."""
+
+    key: str
+    sizes: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,7 @@ class RunShape:
         dataset: the responder's dataset.
         operation: what is computed.
         protocol: by which protocol.
-        sizes: the initiator's and the responder's.
+        sizes: the initiator's and the responder's, of all alternatives together.
         released: the responder's columns that are released.
         rows_per_key: rows of one key that are released at most.
         output_to: who learns the result.
@@ -57,6 +66,7 @@ class RunShape:
         responder_blocks: padded sizes of the responder's groups, where they travel as blocks.
         finished: shards that an earlier attempt of the run finished.
         exchanged: whether the initiator is the protocol's sender, and the responder its receiver.
+        alternatives: the keys of a match by any of several, the preferred one first; empty for a run by one key.
     """
 
     dataset: str
@@ -73,15 +83,17 @@ class RunShape:
     responder_blocks: tuple[int, ...] = ()
     finished: int = 0
     exchanged: bool = False
+    alternatives: tuple[Alternative, ...] = ()
 
     @classmethod
-    def asked(cls, hello: Hello, responder_size: int) -> RunShape:
-        """Return the shape of a run that is asked for, with the size that the responder would have."""
-        return cls(
+    def asked(cls, hello: Hello, responder_sizes: Sequence[int]) -> RunShape:
+        """Return the shape of a run that is asked for, with the sizes that the responder would have, one a key."""
+        sizes = zip(hello.initiator_sizes, responder_sizes, strict=True)
+        shape = cls(
             hello.dataset,
             hello.operation,
             hello.protocol,
-            (hello.initiator_size, responder_size),
+            (hello.initiator_size, sum(responder_sizes)),
             hello.released,
             hello.rows_per_key,
             hello.output_to,
@@ -91,12 +103,24 @@ class RunShape:
             hello.aggregate,
             exchanged=hello.initiator_role == "sender",
         )
+        return shape.by([key_label(keys) for keys in hello.keys], list(sizes))
 
     @classmethod
     def of(cls, hello: Hello, accept: Accept) -> RunShape:
         """Return the shape of a run that was accepted."""
-        asked = cls.asked(hello, accept.responder_size)
+        asked = cls.asked(hello, accept.responder_sizes)
         return replace(asked, responder_blocks=accept.responder_blocks, finished=accept.finished)
+
+    def by(self, keys: Sequence[str], sizes: Sequence[tuple[int, int]]) -> RunShape:
+        """Return the shape of the run by these keys, with the sizes of both sides by each."""
+        together = (sum(mine for mine, _ in sizes), sum(theirs for _, theirs in sizes))
+        found = tuple(map(Alternative, keys, sizes))
+        return replace(self, sizes=together, alternatives=found if len(found) > 1 else ())
+
+    @property
+    def stages(self) -> tuple[RunShape, ...]:
+        """The shape of the match by each key; a run by one key is its own."""
+        return tuple(replace(self, sizes=each.sizes, alternatives=()) for each in self.alternatives) or (self,)
 
     @property
     def terms(self) -> AggregateTerms:
@@ -147,14 +171,17 @@ class Play(ABC, Generic[Asked, Answered]):
             UsageError: it cannot be computed: a sum could overflow, there are too many groups, and the like.
         """
         del request
-        keys = entry.key_count_of(tuple(key.name for key in asked.keys))
         noise = allow.noise if self.noisy else None
         more = 0 if noise is None else dummies(noise, 1, 1)
-        return RunShape(
+        sizes = [
+            (padded_size(mine.key_count + more), padded_size(entry.key_count_of(key_names(keys)) + more))
+            for mine, keys in zip(own.alternatives, asked.keys, strict=True)
+        ]
+        shape = RunShape(
             dataset=asked.dataset,
             operation=asked.operation,
             protocol=self.spec.id,
-            sizes=(padded_size(own.keyed.key_count + more), padded_size(keys + more)),
+            sizes=sizes[0],
             released=asked.release,
             rows_per_key=allow.max_rows_per_key,
             output_to=asked.output_to,
@@ -162,6 +189,7 @@ class Play(ABC, Generic[Asked, Answered]):
             model=asked.model,
             noise=noise,
         )
+        return shape.by([key_label(keys) for keys in asked.keys], sizes)
 
     def exchanged(self, shape: RunShape) -> RunShape | None:
         """Return the shape with the roles of both sides exchanged; ``None`` where that cannot be, or would not help."""
@@ -179,20 +207,21 @@ class Play(ABC, Generic[Asked, Answered]):
         if hello.aggregate is not None or (hello.noise is not None and not self.noisy) or not modelled:
             raise MalformedMessageError("session.document-malformed", kind="Hello", where="aggregate")
 
-    def check_feasible(self, hello: Hello, keys: int) -> None:
-        """Refuse a run that cannot be computed, before it is charged and data is read for it.
+    def check_feasible(self, hello: Hello, counts: Sequence[int]) -> None:
+        """Refuse a run that cannot be computed, or not in these roles, before it is charged and data is read for it.
 
         Args:
             hello: what is asked; ``check_hello`` passed it.
-            keys: the responder's distinct keys, padded as its catalogue shows them.
+            counts: the responder's distinct keys by each alternative, padded as its catalogue shows them.
 
         Raises:
-            ParameterMismatchError: a sum could overflow, or would not be hidden; a plan of ours says so.
+            ParameterMismatchError: a sum could overflow, or would not be hidden, and a plan of ours says so; or the roles are
+                exchanged where that is not agreed.
         """
-        del hello, keys
+        del hello, counts
 
     def asked_size(self, hello: Hello, keys: int) -> int:
-        """Return the padded size that the responder's set can have at most; arguments as for ``check_feasible``."""
+        """Return the padded size that the responder's set by one key can have at most, which has so many distinct keys."""
         return padded_size(keys + (0 if hello.noise is None else dummies(hello.noise, 1, 1)))
 
     def value_bytes(self, hello: Hello, keys: int) -> int:
@@ -200,7 +229,7 @@ class Play(ABC, Generic[Asked, Answered]):
         return 8 * keys * (0 if hello.aggregate is None else len(hello.aggregate.statistics))
 
     def responder_sizes(self, hello: Hello, dataset: LoadedDataset) -> tuple[int, tuple[int, ...]]:
-        """Return the padded size of the responder's set, and of its blocks where it travels in blocks."""
+        """Return the padded size of the responder's set by the key read first, and of its blocks where it travels in blocks."""
         more = 0 if hello.noise is None else dummies(hello.noise, 1, 1)
         return padded_size(dataset.keyed.key_count + more), ()
 
@@ -231,7 +260,7 @@ class Play(ABC, Generic[Asked, Answered]):
         return {}
 
     def accepts(self, shape: RunShape, planned_size: int) -> bool:
-        """Say whether what the responder accepted is what the plan showed: its size, and no blocks where none were agreed."""
+        """Say whether what the responder accepted by one key is what the plan showed: its size, and no blocks but agreed ones."""
         return shape.sizes[1] == planned_size and not shape.responder_blocks
 
     @abstractmethod

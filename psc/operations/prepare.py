@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from psc.data.groups import Labels, group_labels
-from psc.data.keys import Keyed, KeyUse, prepare_keys
+from psc.data.keys import Keyed, KeyUse, prepare_alternatives
 from psc.data.table import Source, load
 from psc.data.values import OwnWeights, own_weights
 from psc.errors import DataError, UsageError
-from psc.operations.requests import Aggregate, Request, group_side, key_names
+from psc.operations.anyof import alternatives_of
+from psc.operations.requests import Aggregate, Request, group_side
 from psc.policy.decide import RunRequest
 from psc.types import GroupColumn
 
@@ -48,7 +49,8 @@ class OwnGroups:
 class OwnTable:
     """The own table as a plan read it; ``check_unchanged`` refuses to run on anything else.
 
-    An aggregate's has the group of each key, and the weights of each key when sums are weighted.
+    An aggregate's has the group of each key, and the weights of each key when sums are weighted. ``keyed`` are its keys;
+    ``further`` those of each further alternative of a match by any of several keys.
     """
 
     source: Source
@@ -57,6 +59,17 @@ class OwnTable:
     state: object
     groups: OwnGroups = OwnGroups((), ((),), np.zeros(0, np.int32))
     weights: tuple[OwnWeights, ...] = ()
+    further: tuple[Keyed, ...] = ()
+
+    @property
+    def alternatives(self) -> tuple[Keyed, ...]:
+        """The keys of each alternative, the preferred one first."""
+        return (self.keyed, *self.further)
+
+    @property
+    def key_count(self) -> int:
+        """How many distinct keys there are, of all alternatives together."""
+        return sum(keyed.key_count for keyed in self.alternatives)
 
     def check_unchanged(self) -> None:
         """Refuse a table that changed after the plan was shown.
@@ -82,11 +95,12 @@ def prepare_own(request: Request, asked: RunRequest, granted: Sequence[GroupColu
         StorageError: the rejects file cannot be written.
     """
     source = load(request.source)
-    columns = key_names(request.on)
-    uses = [KeyUse(key.name, columns[key.name], key.kind) for key in asked.keys]
+    named = zip(asked.keys, alternatives_of(request.on), strict=True)
+    alternatives = [[KeyUse(key.name, columns[key.name], key.kind) for key in keys] for keys, columns in named]
     rejects = Path(request.rejects) if request.rejects is not None else None
-    keyed = prepare_keys(source, uses, region=region, on_bad=request.on_bad, rejects=rejects)
-    own = OwnTable(source, keyed, request.source, _state_of(request.source, source))
+    keyed, *further = prepare_alternatives(source, alternatives, region=region, on_bad=request.on_bad, rejects=rejects)
+    uses = alternatives[0]
+    own = OwnTable(source, keyed, request.source, _state_of(request.source, source), further=tuple(further))
     if not isinstance(request, Aggregate):
         return own
     columns_of_groups = _own_group_columns(request, granted, keyed.table.column_names)

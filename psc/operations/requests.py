@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, cast, get_args
 
 from psc.engines import DEFAULT
 from psc.errors import UsageError
+from psc.operations.anyof import AnyOf, On
 from psc.operations.select import Output
 from psc.types import Membership, Model, OperationName, OutputTo
 
-__all__ = ["Aggregate", "Count", "GroupBy", "Match", "Request", "Select", "group_side", "key_names"]
+__all__ = ["Aggregate", "Count", "GroupBy", "Match", "On", "Request", "Select", "group_side"]
 
-On = str | Sequence[str] | Mapping[str, str]
 Select = Output | Sequence["Output | tuple[Output, ...]"]
 GroupBy = str | Sequence[str]
 
@@ -57,7 +57,7 @@ class Match(_Asked):
     Attributes:
         source: the own table: a path or URL (CSV, Parquet, partitioned folder), or anything with ``__arrow_c_stream__``.
         on: the key: a name that both sides use, several names (a composite key), or a mapping of the dataset's key names
-            to own columns.
+            to own columns; or ``psc.any_of(...)`` of several of these, the preferred one first.
         dataset: the partner's dataset.
         purpose: why; must be one of the agreement's purposes.
         output_to: ``receiver`` (only we learn the result) or ``both``.
@@ -115,6 +115,9 @@ class Count(_Asked):
 
     OPERATION: ClassVar[OperationName] = "count"
 
+    def __post_init__(self) -> None:
+        _one_key(self)
+
 
 @dataclass(frozen=True)
 class Aggregate(_Asked):
@@ -151,6 +154,7 @@ class Aggregate(_Asked):
     engine: str = field(default=DEFAULT, kw_only=True)
 
     def __post_init__(self) -> None:
+        _one_key(self)
         chosen = (self.select,) if isinstance(self.select, Output) else tuple(self.select)
         outputs = [output for entry in chosen for output in (entry if isinstance(entry, tuple) else (entry,))]
         if not outputs or not all(isinstance(output, Output) for output in outputs):
@@ -183,10 +187,7 @@ def group_side(name: str) -> tuple[str, str]:
     return (side, bare) if separator and side in ("own", "theirs") else ("", name)
 
 
-def key_names(on: On) -> dict[str, str]:
-    """Return the mapping of the dataset's key names to own columns, in the order given."""
-    if isinstance(on, str):
-        return {on: on}
-    if isinstance(on, Mapping):
-        return dict(on)
-    return {name: name for name in on}
+def _one_key(request: _Asked) -> None:
+    # How many keys are common by any of several would take the rows of both sides: who has which keys together.
+    if isinstance(request.on, AnyOf):
+        raise UsageError("operations.any-of-match-only", operation=request.OPERATION)

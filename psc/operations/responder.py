@@ -10,6 +10,7 @@ import contextlib
 import secrets
 import threading
 from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
 from time import monotonic
 
 from psc.audit.receipt import SignedReceipt
@@ -53,7 +54,7 @@ from psc.session.drive import drive
 from psc.session.hello import Accept, Hello, SessionId
 from psc.session.session import Session
 from psc.transport.handler import Answer, Peer
-from psc.types import GroupColumn
+from psc.types import GroupColumn, key_names
 
 __all__ = ["NodeHandler"]
 
@@ -110,7 +111,7 @@ class NodeHandler:
         if hello.resumes is None:
             return None
         play, record = PLAYS[hello.operation, hello.protocol], get_dataset(self._home, hello.dataset)
-        keys = record.key_count_of([key.name for key in hello.keys])
+        keys = record.key_count_of(key_names(hello.keys[0]))  # only a match by one key is resumed
         return kept_by_responder(self._home, hello, play.asked_size(hello, keys))
 
     def _charge(self, peer: Peer, hello: Hello, allow: Allow) -> tuple[Kept, int] | None:
@@ -158,13 +159,13 @@ class NodeHandler:
         if dataset.record.version != hello.dataset_version:
             raise Deny(Rule.DATASET_CHANGED, {"dataset": hello.dataset}).error()
         play = PLAYS[hello.operation, hello.protocol]
-        size, blocks = play.responder_sizes(hello, dataset)
+        found = [play.responder_sizes(hello, alternative) for alternative in dataset.alternatives]
         accept = Accept(
             hello=hello.digest(),
             nonce=secrets.token_hex(32),
             certificate=own_certificate_digest(self._home),
-            responder_size=size,
-            responder_blocks=blocks,
+            responder_sizes=tuple(size for size, _ in found),
+            responder_blocks=found[0][1],
             finished=0 if kept is None else kept[1],
             attempt=1 if kept is None else kept[0].run.attempts + 1,
             accepted_at=timestamp(now()),
@@ -203,7 +204,7 @@ class NodeHandler:
             groups=() if hello.aggregate is None else hello.aggregate.groups,
             membership="hidden" if hello.aggregate is None else hello.aggregate.membership,
             engine="" if hello.aggregate is None else hello.aggregate.engine,
-            input_size=hello.initiator_size,
+            input_sizes=hello.initiator_sizes,
             elements=None if hello.resumes is None else 0,  # judged when it is charged, by what is kept
             dataset_version=hello.dataset_version,
             agreement=hello.agreement,
@@ -228,25 +229,25 @@ class NodeHandler:
         ):
             if ours != theirs:
                 raise ParameterMismatchError("operations.versions-differ", what=what, ours=ours, theirs=theirs, software="-")
-        keys = padded_size(record.key_count_of([key.name for key in hello.keys]))  # as the catalogue has it
-        PLAYS[hello.operation, hello.protocol].check_feasible(hello, keys)
-        self._check_memory(hello, keys)
+        counts = [padded_size(record.key_count_of(key_names(keys))) for keys in hello.keys]  # as the catalogue has them
+        PLAYS[hello.operation, hello.protocol].check_feasible(hello, counts)
+        self._check_memory(hello, counts)
         return decision
 
-    def _check_memory(self, hello: Hello, keys: int) -> None:
+    def _check_memory(self, hello: Hello, counts: Sequence[int]) -> None:
         """Refuse what would take more memory than a run may, before it is charged and data is read for it.
 
         A small hello can ask for many statistics of many keys; what they take is known before they are made.
         """
         play, limit = PLAYS[hello.operation, hello.protocol], self._home.settings.limits.transfer_bytes
         try:
-            payload = play.payload_bytes(RunShape.asked(hello, play.asked_size(hello, keys)))
+            payload = play.payload_bytes(RunShape.asked(hello, [play.asked_size(hello, keys) for keys in counts]))
         except (UsageError, CryptoError) as error:  # an initiator of ours finds this when it plans
             raise ParameterMismatchError(error.code, **error.fields) from None
         if max(payload) > limit:
             raise LimitExceededError("operations.transfer-over-limit", size=max(payload), limit=limit)
-        if play.value_bytes(hello, keys) > limit:
-            raise LimitExceededError("operations.values-over-limit", size=play.value_bytes(hello, keys), limit=limit)
+        if play.value_bytes(hello, counts[0]) > limit:
+            raise LimitExceededError("operations.values-over-limit", size=play.value_bytes(hello, counts[0]), limit=limit)
 
 
 def _check_software(hello: Hello) -> None:
@@ -304,7 +305,7 @@ class _DatasetCache:
             reading = self._reading[hello.dataset]
         with reading:
             record = get_dataset(self._home, hello.dataset)
-            keys = tuple(key.name for key in hello.keys)
+            keys = tuple(key_names(key) for key in hello.keys)
             release = tuple(column.name for column in hello.released)
             state = source_state(record.source)
             groups = () if hello.aggregate is None else tuple(group.name for group in hello.aggregate.groups)
@@ -325,10 +326,11 @@ class _DatasetCache:
         try:
             loaded = read_dataset(
                 record,
-                keys=[key.name for key in hello.keys],
+                keys=key_names(hello.keys[0]),
                 release=[column.name for column in hello.released],
                 rows_per_key=hello.rows_per_key,
                 groups=() if hello.aggregate is None else [group.name for group in hello.aggregate.groups],
+                further=[key_names(key) for key in hello.keys[1:]],
             )
         except DataError as error:
             with self._lock:

@@ -80,8 +80,8 @@ def receipt_of_run(hello: Hello, accept: Accept, identity: SessionId, transcript
         noise=hello.noise,
         aggregate=hello.aggregate,
         output_to=hello.output_to,
-        initiator_size_padded=hello.initiator_size,
-        responder_size_padded=accept.responder_size,
+        initiator_sizes_padded=hello.initiator_sizes,
+        responder_sizes_padded=accept.responder_sizes,
         resumed=_resumed(hello, accept),
         transcript=Transcript(
             initiator_to_responder=transcripts["initiator-to-responder"],
@@ -106,6 +106,8 @@ def _self_rules(hello: Hello) -> tuple[str, ...]:
     if hello.initiator_role == "sender":
         return (f"Neither side shows a result of fewer than {hello.minimum_result} common keys; the responder learns it first.",)
     rules = [f"The initiator shows no result of fewer than {hello.minimum_result} common keys."]
+    if len(hello.keys) > 1:
+        rules = [f"The initiator shows no matches by an alternative that has fewer than {hello.minimum_result} common keys."]
     if hello.aggregate is not None and hello.aggregate.minimum_group:
         least = hello.aggregate.minimum_group
         rules.append(

@@ -6,6 +6,7 @@ not appear, and nothing in the document depends on it. Key counts are padded as 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
@@ -29,6 +30,7 @@ from psc.types import (
     Document,
     GroupColumn,
     KeyColumn,
+    Keys,
     Membership,
     Model,
     Noise,
@@ -38,6 +40,7 @@ from psc.types import (
     PlainText,
     ReleasedColumn,
     ValueColumn,
+    key_names,
 )
 
 __all__ = ["Catalogue", "CatalogueEntry", "PaddedCount", "catalogue_for", "check_request", "decide_from_catalogue"]
@@ -180,7 +183,7 @@ def check_request(home: Home, identity: str, request: RunRequest, *, moment: dat
         return decide(request, AgreementState(partner_known=False), Usage(), moment)
     record = find_dataset(home, request.dataset)
     views = tuple(stored.signed.view(request.dataset, stored.sequence) for stored in with_partner(home, party, ours=True))
-    facts = None if record is None else _facts(record, [key.name for key in request.keys])
+    facts = None if record is None else _facts(record, request.keys)
     state = AgreementState(partner_known=True, agreements=views, dataset=facts)
     decision = decide(request, state, usage(home, party.party, request.dataset, moment=moment), moment)
     if isinstance(decision, Deny) and decision.rule is Rule.DATASET_NOT_GRANTED:
@@ -205,7 +208,7 @@ def decide_from_catalogue(catalogue: Catalogue, request: RunRequest, *, moment: 
         version=newest.dataset_version,
         keys=tuple(dict.fromkeys(key for entry in entries for key in entry.keys)),
         release=tuple(dict.fromkeys(column for entry in entries for column in entry.release)),
-        key_count=newest.key_count_of(tuple(key.name for key in request.keys)),
+        key_counts=tuple(newest.key_count_of(key_names(keys)) for keys in request.keys),
         max_rows_per_key=max(entry.max_rows_per_key for entry in entries),
         values=tuple(dict.fromkeys(value for entry in entries for value in entry.values)),
         groups=tuple(dict.fromkeys(group for entry in entries for group in entry.groups)),
@@ -242,15 +245,16 @@ def _newest_first(stored: tuple[StoredAgreement, ...]) -> list[StoredAgreement]:
     return sorted(stored, key=lambda one: (one.signed.agreement.created_at, one.sequence), reverse=True)
 
 
-def _facts(record: DatasetRecord, names: list[str]) -> DatasetFacts:
-    known = [name for name in names if any(key.name == name for key in record.keys)]
+def _facts(record: DatasetRecord, alternatives: Sequence[Keys]) -> DatasetFacts:
+    registered = {key.name for key in record.keys}
+    known = [[name for name in key_names(keys) if name in registered] for keys in alternatives]
     return DatasetFacts(
         version=record.version,
         keys=record.key_columns,
         release=record.released_columns,
         values=record.value_columns,
         groups=record.group_columns,
-        key_count=record.key_count_of(known),
+        key_counts=tuple(record.key_count_of(names) for names in known),
         max_rows_per_key=record.max_rows_per_key,
     )
 

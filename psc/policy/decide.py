@@ -22,7 +22,7 @@ from datetime import datetime
 from psc.errors import BudgetExhaustedError, PolicyDeniedError, Rule
 from psc.node.clock import next_day, parse_timestamp, timestamp
 from psc.policy.agreement import DatasetTerms, RunLimits, strictest, strictest_noise
-from psc.types import GroupColumn, KeyColumn, Membership, Model, Noise, OperationName, OutputTo, ReleasedColumn, ValueColumn
+from psc.types import GroupColumn, KeyColumn, Keys, Membership, Model, Noise, OperationName, OutputTo, ReleasedColumn, ValueColumn
 
 __all__ = [
     "CHECKS",
@@ -46,10 +46,11 @@ class RunRequest:
         operation: what to compute.
         dataset: the responder's dataset.
         purpose: the purpose code.
-        keys: the key columns to match on; at least one.
+        keys: the key columns to match on: at least one key, several when any of them matches, the preferred one first.
         release: the responder's columns that are wanted, as they were registered; empty for none.
         output_to: who learns the result.
-        input_size: distinct keys of the initiator: exact on its own side, padded as the responder sees it.
+        input_sizes: distinct keys of the initiator, one number for each of ``keys``: exact on its own side, padded as the
+            responder sees it.
         dataset_version: the version that the plan showed; None when there was no plan.
         agreement: the digest of the agreement that the plan showed; None when there was no plan.
         limits: bounds that the asking party's own documents set; the stricter of both parties' counts.
@@ -65,10 +66,10 @@ class RunRequest:
     operation: OperationName
     dataset: str
     purpose: str
-    keys: tuple[KeyColumn, ...]
+    keys: tuple[Keys, ...]
     release: tuple[ReleasedColumn, ...]
     output_to: OutputTo
-    input_size: int
+    input_sizes: tuple[int, ...]
     dataset_version: str | None = None
     agreement: str | None = None
     limits: RunLimits | None = None
@@ -112,12 +113,12 @@ class AgreementView:
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """What the decision needs of the registered dataset; ``key_count`` is for the keys asked for."""
+    """What the decision needs of the registered dataset; ``key_counts`` are for the keys asked for, in their order."""
 
     version: str
     keys: tuple[KeyColumn, ...]
     release: tuple[ReleasedColumn, ...]
-    key_count: int
+    key_counts: tuple[int, ...]
     max_rows_per_key: int = 1
     values: tuple[ValueColumn, ...] = ()
     groups: tuple[GroupColumn, ...] = ()
@@ -257,10 +258,12 @@ def _operation(case: _Case) -> _Fields | None:
 
 def _key(case: _Case) -> _Fields | None:
     granted = [key for key in case.terms.keys if key in case.facts.keys]
-    refused = [key for key in case.request.keys if key not in granted]
-    if case.request.keys and not refused and len(set(case.request.keys)) == len(case.request.keys):
+    wanted = [key for keys in case.request.keys for key in keys]
+    refused = [key for key in wanted if key not in granted]
+    sound = case.request.keys and all(keys and len(set(keys)) == len(keys) for keys in case.request.keys)
+    if sound and not refused:
         return None
-    asked = ", ".join(f"{key.name}:{key.kind}" for key in refused or case.request.keys) or "-"
+    asked = ", ".join(f"{key.name}:{key.kind}" for key in dict.fromkeys(refused or wanted)) or "-"
     return {"keys": asked, "allowed": ", ".join(f"{key.name}:{key.kind}" for key in granted)}
 
 
@@ -335,15 +338,17 @@ def _dataset_changed(case: _Case) -> _Fields | None:
 
 def _too_small(case: _Case) -> _Fields | None:
     least = case.limits.min_input
-    for side, size in (("initiator", case.request.input_size), ("responder", case.facts.key_count)):
-        if size < least:
-            return {"side": side, "size": size, "min_input": least}
+    # Each alternative is a match of its own: a large set beside it does not make a small one less of a question about few.
+    for side, sizes in (("initiator", case.request.input_sizes), ("responder", case.facts.key_counts)):
+        if min(sizes, default=0) < least:
+            return {"side": side, "size": min(sizes, default=0), "min_input": least}
     return None
 
 
 def _too_large(case: _Case) -> _Fields | None:
     most = case.limits.max_input
-    return {"size": case.request.input_size, "max_input": most} if case.request.input_size > most else None
+    largest = max(case.request.input_sizes, default=0)
+    return {"size": largest, "max_input": most} if largest > most else None
 
 
 def _runs(case: _Case) -> _Fields | None:
@@ -355,7 +360,7 @@ def _runs(case: _Case) -> _Fields | None:
 
 def _elements(case: _Case) -> _Fields | None:
     most = case.limits.elements_per_day
-    wanted = case.request.input_size if case.request.elements is None else case.request.elements
+    wanted = sum(case.request.input_sizes) if case.request.elements is None else case.request.elements
     if most is None or case.usage.elements + wanted <= most:
         return None
     left = max(0, most - case.usage.elements)

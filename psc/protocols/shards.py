@@ -66,7 +66,22 @@ from psc.protocols.dh_psi import (
     send_positions,
 )
 
-__all__ = ["OVERFLOW_BITS", "SHARD_KEYS", "Keep", "Shards", "message_bytes", "receiver", "sender", "shard_bound", "shards_of"]
+__all__ = [
+    "OVERFLOW_BITS",
+    "SHARD_KEYS",
+    "Find",
+    "Keep",
+    "Offer",
+    "Shards",
+    "find_all",
+    "message_bytes",
+    "offer_all",
+    "receiver",
+    "sender",
+    "shard_bound",
+    "shards_of",
+    "tell",
+]
 
 SHARD_KEYS = 1 << 20
 """Keys of the larger set in one shard, at most (before padding).
@@ -209,6 +224,21 @@ def receiver(
     Leakage:
         The protocol's for the whole sets; nothing of single shards.
     """
+    found = yield from find_all(find, items, params, rng, shard_keys, keep)
+    if params.reveal_to_sender:
+        yield from tell(found, params, shard_keys)
+    return Intersection(found.matched, found.rows)
+
+
+def find_all(
+    find: Find[P], items: Items, params: P, rng: Rng, shard_keys: int = SHARD_KEYS, keep: Keep | None = None
+) -> Script[Found]:
+    """Run the receiver over all shards up to its matches; arguments and errors as for ``receiver``. The sender is told nothing.
+
+    Returns:
+        What it found of all its items. Positions are among the tags of all shards, shard after shard; they are there, in an
+        order of their own, only when they are to be told.
+    """
     shards = shards_of(params.receiver_size, params.sender_size, shard_keys)
     check_fits(items, params.receiver_size)
     finished = () if keep is None else keep.finished
@@ -233,10 +263,15 @@ def receiver(
         if found.rows is not None:
             rows.append(found.rows)
         del found
-    if params.reveal_to_sender:
-        yield from send_positions(np.concatenate(positions), shards.count * shards.sender_size, params.minimum_result)
     together = np.sort(np.concatenate(matched))
-    return Intersection(together, None if params.rows is None else (yield from compute(_merge_rows, rows)))
+    told = np.concatenate(positions) if positions else np.zeros(0, np.int64)
+    return Found(together, told, None if params.rows is None else (yield from compute(_merge_rows, rows)))
+
+
+def tell(found: Found, params: Params, shard_keys: int = SHARD_KEYS) -> Script[None]:
+    """Tell the sender which of its tags matched, in all shards, or that fewer than the minimum did."""
+    shards = shards_of(params.receiver_size, params.sender_size, shard_keys)
+    yield from send_positions(found.positions, shards.count * shards.sender_size, params.minimum_result)
 
 
 def sender(
@@ -269,6 +304,25 @@ def sender(
     Leakage:
         The protocol's for the whole sets; nothing of single shards.
     """
+    order = yield from offer_all(offer, items, rows, params, rng, shard_keys, keep)
+    return SenderOutput((yield from recv_positions(order, len(items))) if params.reveal_to_sender else None)
+
+
+def offer_all(
+    offer: Offer[P],
+    items: Items,
+    rows: SenderRows | None,
+    params: P,
+    rng: Rng,
+    shard_keys: int = SHARD_KEYS,
+    keep: Keep | None = None,
+) -> Script[NDArray[np.uint32]]:
+    """Run the sender over all shards up to its last tags and rows; arguments and errors as for ``sender``.
+
+    Returns:
+        The item of each tag, shard after shard, when it is to be told which matched, else nothing; dummies have numbers that
+        no item has.
+    """
     shards = shards_of(params.receiver_size, params.sender_size, shard_keys)
     check_fits(items, params.sender_size)
     if params.rows is not None and rows is None:
@@ -292,9 +346,7 @@ def sender(
         if keep is not None:
             yield from compute(keep.keep, number, order.tobytes())
         del part, part_rows, order
-    if not params.reveal_to_sender:
-        return SenderOutput(None)
-    return SenderOutput((yield from recv_positions(np.concatenate(orders), len(items))))
+    return np.concatenate(orders)
 
 
 def message_bytes(
@@ -339,7 +391,7 @@ def _params_of(params: P, shards: Shards, number: int) -> P:
         sender_size=shards.sender_size,
         reveal_to_sender=False,
         minimum_result=0,
-        shards=shards.count,
+        shards=params.shards * shards.count,
     )
 
 

@@ -11,10 +11,11 @@ from psc.engines import DEFAULT
 from psc.errors import AuthenticationError
 from psc.node.home import Home
 from psc.node.trust import Partner as PinnedPartner
+from psc.operations.anyof import On, OneKey
 from psc.operations.initiator import Asking, Tap
 from psc.operations.plan import Plan, make_plan
 from psc.operations.progress import Cancel, ProgressCallback
-from psc.operations.requests import Aggregate, Count, GroupBy, Match, On, Request, Select
+from psc.operations.requests import Aggregate, Count, GroupBy, Match, Request, Select
 from psc.operations.results import AggregateResult, CountResult, MatchResult
 from psc.operations.status import Status
 from psc.policy.catalogue import Catalogue
@@ -139,7 +140,7 @@ class Partner:
         self,
         source: object,
         *,
-        on: On,
+        on: OneKey,
         dataset: str,
         purpose: str,
         output_to: OutputTo = "receiver",
@@ -174,7 +175,7 @@ class Partner:
         self,
         source: object,
         *,
-        on: On,
+        on: OneKey,
         dataset: str,
         purpose: str,
         select: Select,

@@ -11,9 +11,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from psc.protocols.cells import CELLS_MAX, are_places
 from psc.types import (
+    ALTERNATIVES_MAX,
+    Alternatives,
     Document,
     GroupColumn,
-    KeyColumn,
     Membership,
     Model,
     Noise,
@@ -57,6 +58,7 @@ def _moment(value: str) -> str:
 
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"), AfterValidator(_moment)]
 Size = Annotated[int, Field(ge=1, le=1 << 40)]
+Sizes = Annotated[tuple[Size, ...], Field(min_length=1, max_length=ALTERNATIVES_MAX)]
 Places = Annotated[tuple[Annotated[int, Field(ge=0, lt=1024)], ...], Field(max_length=8)]
 
 
@@ -134,8 +136,9 @@ class Resumption(Document):
 class Hello(Document):
     """What the initiator asks for, signed by its identity.
 
-    Sizes are padded. ``initiator_role`` is its part in the protocol: the receiver, or the sender of a match whose result goes to
-    both, so that the larger set is the sender's. ``certificate`` is the SHA-256 of the initiator's TLS leaf (DER), empty
+    ``keys`` are the alternatives of a match by any of several keys, the preferred one first; else it is one. Sizes are padded,
+    one an alternative. ``initiator_role`` is its part in the protocol: the receiver, or the sender of a match whose result goes
+    to both, so that the larger set is the sender's. ``certificate`` is the SHA-256 of the initiator's TLS leaf (DER), empty
     without TLS. ``resumes`` offers to go on with a run that broke off.
     """
 
@@ -158,7 +161,7 @@ class Hello(Document):
     dataset: PlainName
     dataset_version: Hex32
     agreement: Hex32
-    keys: tuple[KeyColumn, ...] = Field(min_length=1, max_length=8)
+    keys: Alternatives
     released: tuple[ReleasedColumn, ...] = Field(max_length=64)
     rows_per_key: int = Field(ge=1, le=1024)
     output_to: OutputTo
@@ -168,7 +171,7 @@ class Hello(Document):
     aggregate: AggregateTerms | None = None
     rules: PlainText = Field(max_length=64)
     number_metadata: Hex32
-    initiator_size: Size
+    initiator_sizes: Sizes
     resumes: Resumption | None = None
     sent_at: Moment
 
@@ -176,12 +179,21 @@ class Hello(Document):
     def _consistent(self) -> Self:
         if (self.operation == "aggregate") != (self.aggregate is not None):
             raise ValueError("what an aggregate computes belongs to an aggregate")
-        if (self.resumes is not None) and self.operation != "match":
-            raise ValueError("only a match is resumed")
+        if len(self.initiator_sizes) != len(self.keys):
+            raise ValueError("another number of sizes than of keys")
+        if len(self.keys) > 1 and self.operation != "match":
+            raise ValueError("only a match has alternatives")
+        if (self.resumes is not None) and (self.operation != "match" or len(self.keys) > 1):
+            raise ValueError("only a match by one key is resumed")
         to_both = (self.operation, self.output_to, self.released, self.model) == ("match", "both", (), "semi-honest")
         if self.initiator_role == "sender" and not to_both:
             raise ValueError("only where both learn the same do the roles not matter")
         return self
+
+    @property
+    def initiator_size(self) -> int:
+        """The initiator's size, of all alternatives together."""
+        return sum(self.initiator_sizes)
 
     def terms(self) -> str:
         """Return a digest of what a later attempt must ask for again: of everything but what is fresh in each."""
@@ -192,9 +204,9 @@ class Hello(Document):
 class Accept(Document):
     """The responder's answer, signed by its identity: it binds the hello by its digest and adds its own part.
 
-    ``responder_blocks`` has the padded size of each of its groups, where they travel as blocks; they add up to its size.
-    ``finished`` is the number of shards, of those that the hello offers, after which the run goes on, and ``attempt`` counts
-    the sessions that the run has been given so far; 0 and 1 for a run that starts.
+    ``responder_sizes`` has a padded size an alternative. ``responder_blocks`` has the padded size of each of its groups, where
+    they travel as blocks; they add up to its size. ``finished`` is the number of shards, of those that the hello offers, after
+    which the run goes on, and ``attempt`` counts the sessions that the run has been given so far; 0 and 1 for a run that starts.
     """
 
     KIND: ClassVar[str] = "accept"
@@ -202,7 +214,7 @@ class Accept(Document):
     hello: Hex32
     nonce: Hex32
     certificate: str = Field(pattern=r"^([0-9a-f]{64})?$")
-    responder_size: Size
+    responder_sizes: Sizes
     responder_blocks: tuple[Size, ...] = Field(default=(), max_length=1024)
     finished: int = Field(default=0, ge=0, le=KEPT_SHARDS_MAX)
     attempt: int = Field(default=1, ge=1, le=ATTEMPTS_MAX)
@@ -213,6 +225,11 @@ class Accept(Document):
         if (self.attempt > 1) != (self.finished > 0):
             raise ValueError("a run that starts has no finished shard, one that goes on has")
         return self
+
+    @property
+    def responder_size(self) -> int:
+        """The responder's size, of all alternatives together."""
+        return sum(self.responder_sizes)
 
 
 class ConfirmationStatement(Document):

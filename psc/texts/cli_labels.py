@@ -41,6 +41,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "rows-usable": ("rows with a key", "有键的行"),
     "rows-rejected": ("rows rejected", "被拒绝的行"),
     "keys": ("distinct keys", "不同键"),
+    "keys-of": ("{key}: {keys}; {without} {without:?row has|rows have} none", "{key}：{keys}；{without} 行没有该键"),
     "keys-repeated": ("keys with several rows", "多行的键"),
     "rows-per-key": ("rows per key", "每键行数"),
     "rows-per-key-bound": (
@@ -167,6 +168,16 @@ LABELS: dict[str, tuple[str, str]] = {
     "plan-left-out": ("{count} {count:?row|rows} left out: {classes}", "略过 {count} 行：{classes}"),
     "partner-side": ("partner's data", "对方数据"),
     "plan-partner": ("{size} keys (padded)", "{size} 个键（已填充）"),
+    "by-key": ("by each key", "按各键"),
+    "plan-by-key": (
+        "{key}: {own} own keys ({size} padded), {partner} of the partner (padded); {without} {without:?row has|rows have} none",
+        "{key}：{own} 个本方键（填充后 {size}），对方 {partner}（已填充）；本方 {without} 行没有该键",
+    ),
+    "matched-by-key": (
+        "{key}: {rows} {rows:?row|rows} ({keys} matching {keys:?key|keys})",
+        "{key}：{rows} 行（{keys} 个匹配键）",
+    ),
+    "withheld-by-key": ("{key}: not shown, fewer than {least} keys match", "{key}：匹配键少于 {least} 个，不予显示"),
     "released": ("released columns", "提供的列"),
     "plan-released": ("{columns}; at most {rows} {rows:?row|rows} a key", "{columns}；每键最多 {rows} 行"),
     "plan-least": ("fewer than {least} common keys are not shown", "共同键少于 {least} 个时不显示"),
@@ -193,6 +204,11 @@ LABELS: dict[str, tuple[str, str]] = {
         "{count} 个键在对方超过 {bound} 行；此处只含最先几行",
     ),
     "rows-left-out": ("own rows left out", "略过的本方行"),
+    "rows-bad-cells": ("own rows with a bad key cell, or without any key", "键单元格不合格或没有任何键的本方行"),
+    "plan-bad-cells": (
+        "{count} {count:?row|rows} with a bad key cell, or without any key: {classes}",
+        "{count} 行的键单元格不合格或没有任何键：{classes}",
+    ),
     "retries": ("{count} {count:?call|calls} repeated", "重试 {count} 次"),
     "cost-text": ("{time} (CPU {cpu}, memory {rss})", "{time}（CPU {cpu}，内存 {rss}）"),
     "first-of": ("first {shown} of {rows} rows (keys masked)", "共 {rows} 行，显示前 {shown} 行（键已遮盖）"),

@@ -264,6 +264,13 @@ _KEYS: dict[str, Text] = {
         "\nMend the cells, or leave such rows out with --on-bad skip (--rejects FILE lists them).",
         "\n请修正这些单元格，或用 --on-bad skip 跳过（--rejects 文件 会列出它们）。",
     ),
+    "data.bad-key-cells": Text(
+        "{file}: {count} of {total} rows have a cell that is no key, or no key at all, in {columns}:\n{table}",
+        "{file}：{total} 行中有 {count} 行在 {columns} 中的单元格不是有效的键，或没有任何键：\n{table}",
+        "\nMend the cells, or let such rows pass with --on-bad skip (--rejects FILE lists them); a blank cell is none of these "
+        "while the row has another key.",
+        "\n请修正这些单元格，或用 --on-bad skip 放行（--rejects 文件 会列出它们）；若该行另有其他键，则空单元格不算在内。",
+    ),
     "data.all-keys-bad": Text(
         "{file}: none of the {total} rows has a usable key in {columns}:\n{table}",
         "{file}：全部 {total} 行在 {columns} 中都没有可用的键：\n{table}",

@@ -70,6 +70,49 @@ TEXTS: dict[str, Text] = {
         "{responder} tells {initiator} the result: if it departs from the protocol it can tell another one, or none.",
         "结果由 {responder} 告知 {initiator}：若其偏离密码协议，可告知其他结果或不告知。",
     ),
+    "leakage.match.any.receiver": Text(
+        "{initiator} learns for each alternative key ({alternatives}) which of its own keys {responder} also has, so by which of "
+        "them its rows match, also where the result shows another; and nothing about any other key.",
+        "{initiator} 得知每个备选键（{alternatives}）中自己的哪些键 {responder} 也有，从而得知其各行可按哪些键匹配"
+        "（包括结果未显示的键）；对其他键一无所知。",
+    ),
+    "leakage.match.any.both": Text(
+        "{responder} learns for each alternative key ({alternatives}) which of its own keys {initiator} also has, or only that "
+        "fewer than the agreed minimum match by it.",
+        "{responder} 得知每个备选键（{alternatives}）中自己的哪些键 {initiator} 也有，或仅得知按该键的匹配数低于约定最小值。",
+    ),
+    "leakage.match.any.receiver-second": Text(
+        "{initiator} learns for each alternative key ({alternatives}) which of its own keys {responder} also has, or only that "
+        "fewer than the agreed minimum match by it; it learns this from {responder}.",
+        "{initiator} 从 {responder} 得知每个备选键（{alternatives}）中自己的哪些键 {responder} 也有，"
+        "或仅得知按该键的匹配数低于约定最小值。",
+    ),
+    "leakage.match.any.both-first": Text(
+        "{responder} learns for each alternative key ({alternatives}) which of its own keys {initiator} also has, and nothing "
+        "about any other key; it learns this first.",
+        "{responder} 先得知每个备选键（{alternatives}）中自己的哪些键 {initiator} 也有；对其他键一无所知。",
+    ),
+    "leakage.match.any.sizes": Text(
+        "Each learns the other's number of distinct keys by each alternative, rounded up to a public series ({initiator} / "
+        "{responder}): {alternative_sizes}.",
+        "双方得知对方每个备选键中不同键的个数（向上取整到公开序列；{initiator} / {responder}）：{alternative_sizes}。",
+    ),
+    "leakage.match.any.shards": Text(
+        "Large sets are split at random into parts, all padded to the same sizes (parts × {initiator} / {responder}): "
+        "{alternative_shards}: this says no more than the sizes above.",
+        "较大的集合随机分片，各片补足为相同规模（片数 × {initiator} / {responder}）：{alternative_shards}；"
+        "除上述规模外不透露其他信息。",
+    ),
+    "leakage.match.any.malicious": Text(
+        "If {initiator} departs from the protocol it learns for each alternative which of about so many keys {responder} also "
+        "has, the most that its tables have room for: {table_size}.",
+        "若 {initiator} 偏离密码协议，可得知各备选键中约若干个键（其表格所能容纳的上限）里 {responder} 也有哪些：{table_size}。",
+    ),
+    "leakage.match.any.theorem": Text(
+        "What holds of a party that departs from the protocol holds for each alternative by itself; no theorem covers them "
+        "together.",
+        "关于偏离密码协议一方的结论对每个备选键分别成立；没有定理涵盖各备选键合在一起的情形。",
+    ),
     "leakage.count.receiver": Text(
         "{initiator} learns how many keys both have, and not which.",
         "{initiator} 得知双方共有多少个键，但不知道是哪些。",
@@ -240,6 +283,38 @@ TEXTS: dict[str, Text] = {
         "密码协议 {protocol}（{model:=semi-honest 半诚实模型|malicious 恶意模型}）；{rows} 行，{keys} 个不同键；"
         "发送 {sent} MB，接收 {received} MB，约 {seconds} 秒；"
         "今日剩余次数：{left}；共同键少于 {minimum} 个的结果不予显示。",
+    ),
+    "operations.plan-bad-cells": Text(
+        "Rows with a bad key cell, or without any key: {counts}.",
+        "键单元格不合格或没有任何键的行：{counts}。",
+    ),
+    "operations.plan-alternative": Text(
+        "By {key}: {own_keys} distinct keys, {own_size} with padding; {rows_without} rows have none; {partner} {partner_size}.",
+        "按 {key}：{own_keys} 个不同键，填充后 {own_size} 个；{rows_without} 行没有该键；{partner} {partner_size} 个。",
+    ),
+    "operations.any-of-count": Text(
+        "A match by any of several keys has 2 to {limit} of them, not {count}.",
+        "按多个备选键匹配时应有 2 至 {limit} 个键，而非 {count} 个。",
+        "Name the {limit} that match best, --key and --or-key together; in Python one key is on='phone', without any_of.",
+        "请只保留最合适的 {limit} 个（--key 与 --or-key 合计）；在 Python 中单个键直接写 on='phone'，不用 any_of。",
+    ),
+    "operations.any-of-key": Text(
+        "Key {number} of any_of names no column.",
+        "any_of 的第 {number} 个键没有指定列。",
+        "Write each as 'phone', ['name', 'zip'] or {{'phone': 'mobile'}}.",
+        "每个键请写作 'phone'、['name', 'zip'] 或 {{'phone': 'mobile'}}。",
+    ),
+    "operations.any-of-twice": Text(
+        "Two of the alternative keys are {key}.",
+        "备选键中 {key} 出现两次。",
+        "Name each key of the dataset once; own columns that hold the same kind of key can be joined into one before.",
+        "数据集的每个键只写一次；本方若有多个同类的列，请事先合并为一列。",
+    ),
+    "operations.any-of-match-only": Text(
+        "{operation} takes one key, not alternatives.",
+        "{operation} 只接受一个键，不接受备选键。",
+        "Ask by one key, or use match.",
+        "请按一个键提出请求，或使用 match。",
     ),
     "leakage.match.malicious": Text(
         "If {initiator} departs from the protocol it learns which of about {table_size} keys {responder} also has, in place of "

@@ -94,6 +94,10 @@ def _replaced(old: bytes, new: bytes) -> Callable[[Hello], bytes]:
     return lambda hello: hello.canonical().replace(old, new, 1)
 
 
+def _key(name: str) -> dict[str, str]:
+    return {"kind": "phone", "name": name}
+
+
 MALFORMED: dict[str, Callable[[Hello], bytes]] = {
     "empty": lambda hello: b"",
     "empty object": lambda hello: b"{}",
@@ -122,17 +126,36 @@ MALFORMED: dict[str, Callable[[Hello], bytes]] = {
     "run id short": _edited(run_id="0" * 25),
     "operation": _edited(operation="aggregate"),
     "no key": _edited(keys=[]),
-    "nine keys": _edited(keys=[{"kind": "phone", "name": f"k{number}"} for number in range(9)]),
-    "key kind": _edited(keys=[{"kind": "face", "name": "phone"}]),
+    "nine keys": _edited(keys=[[{"kind": "phone", "name": f"k{number}"} for number in range(9)]]),
+    "key kind": _edited(keys=[[{"kind": "face", "name": "phone"}]]),
+    "five alternatives": _edited(keys=[[_key(f"k{n}")] for n in range(5)], initiator_sizes=[64] * 5),
+    "an alternative twice": _edited(keys=[[_key("phone")], [_key("phone")]], initiator_sizes=[64, 64]),
+    "an alternative twice, in another order": _edited(
+        keys=[[_key("phone"), _key("mail")], [_key("mail"), _key("phone")]], initiator_sizes=[64, 64]
+    ),
+    "two alternatives of one label": _edited(keys=[[_key("a"), _key("b")], [_key("a+b")]], initiator_sizes=[64, 64]),
+    "an empty alternative": _edited(keys=[[_key("phone")], []], initiator_sizes=[64, 64]),
+    "more alternatives than sizes": _edited(keys=[[_key("phone")], [_key("mail")]], initiator_sizes=[64]),
+    "more sizes than alternatives": _edited(initiator_sizes=[64, 64]),
+    "no sizes": _edited(initiator_sizes=[]),
+    "alternatives of a count": _edited(
+        operation="count", protocol="dh-psi-count", keys=[[_key("phone")], [_key("mail")]], initiator_sizes=[64, 64]
+    ),
+    "alternatives that go on": _edited(
+        keys=[[_key("phone")], [_key("mail")]],
+        initiator_sizes=[64, 64],
+        resumes={"run_id": "0" * 26, "shards": ["0" * 64]},
+    ),
+    "keys as before there were alternatives": _edited(keys=[_key("phone")]),
     "65 columns": _edited(released=[{"name": f"c{n}", "type": "bool", "width_bytes": 1} for n in range(65)]),
     "wide column": _edited(released=[{"name": "status", "type": "text", "width_bytes": 1025}]),
     "no rows": _edited(rows_per_key=0),
     "many rows": _edited(rows_per_key=1025),
-    "no size": _edited(initiator_size=0),
-    "negative size": _edited(initiator_size=-64),
-    "size in words": _edited(initiator_size="64"),
-    "size as float": _edited(initiator_size=64.0),
-    "impossible size": _edited(initiator_size=(1 << 40) + 1),
+    "no size": _edited(initiator_sizes=[0]),
+    "negative size": _edited(initiator_sizes=[-64]),
+    "size in words": _edited(initiator_sizes=["64"]),
+    "size as float": _edited(initiator_sizes=[64.0]),
+    "impossible size": _edited(initiator_sizes=[(1 << 40) + 1]),
     "short nonce": _edited(nonce="00"),
     "upper-case identity": lambda hello: _edited(initiator=hello.initiator.upper())(hello),
     "certificate": _edited(certificate="0"),
@@ -161,7 +184,7 @@ def test_a_hello_above_the_receive_limit_is_refused_before_it_is_buffered(pair: 
 
 
 def test_a_documents_error_shows_no_control_characters() -> None:
-    accept = Accept(hello="00" * 32, nonce="00" * 32, certificate="", responder_size=64, accepted_at="2026-01-01T00:00:00Z")
+    accept = Accept(hello="00" * 32, nonce="00" * 32, certificate="", responder_sizes=(64,), accepted_at="2026-01-01T00:00:00Z")
     raw = canonical_json({**json.loads(accept.canonical()), "\x1b[2J\u202egnihton\n" + "x" * 5000: 1})
     with pytest.raises(MalformedMessageError) as caught:
         Accept.parse(raw)
@@ -185,7 +208,7 @@ def _forgeries(pair: Parties, rival: psc.Node) -> Iterator[tuple[str, bytes, byt
     statement = ConfirmationStatement(session_id="00" * 32, role="initiator")
     yield "signature of another document", raw, bytes.fromhex(identity.sign(statement)), merchant
     yield "new run id, old signature", hello.model_copy(update={"run_id": run_id()}).canonical(), good, merchant
-    yield "other size, old signature", hello.model_copy(update={"initiator_size": 128}).canonical(), good, merchant
+    yield "other size, old signature", hello.model_copy(update={"initiator_sizes": (128,)}).canonical(), good, merchant
     for name, changes in {
         "as a stranger": {"initiator": STRANGER.public},
         "as the responder": {"initiator": pair.courier.identity},
@@ -315,8 +338,8 @@ DENIED: dict[str, tuple[dict[str, Any], Rule]] = {
     "dataset": ({"dataset": "salaries"}, Rule.DATASET_NOT_GRANTED),
     "dataset version": ({"dataset_version": "ab" * 32}, Rule.DATASET_CHANGED),
     "agreement": ({"agreement": "ab" * 32}, Rule.AGREEMENT_CHANGED),
-    "key": ({"keys": (KeyColumn(name="mail", kind="email"),)}, Rule.KEY_NOT_GRANTED),
-    "key kind": ({"keys": (KeyColumn(name="phone", kind="text"),)}, Rule.KEY_NOT_GRANTED),
+    "key": ({"keys": ((KeyColumn(name="mail", kind="email"),),)}, Rule.KEY_NOT_GRANTED),
+    "key kind": ({"keys": ((KeyColumn(name="phone", kind="text"),),)}, Rule.KEY_NOT_GRANTED),
     "column": ({"released": (ReleasedColumn(name="mobile", type="text", width_bytes=16),)}, Rule.COLUMN_NOT_RELEASED),
     "column width": ({"released": (ReleasedColumn(name="status", type="text", width_bytes=41),)}, Rule.COLUMN_NOT_RELEASED),
     "column type": ({"released": (ReleasedColumn(name="fee", type="text", width_bytes=8),)}, Rule.COLUMN_NOT_RELEASED),
@@ -349,7 +372,12 @@ def test_columns_asked_for_twice_or_with_a_count_are_refused(pair: Parties) -> N
     for of, changes, rule in (
         ("match", {"released": honest.released * 2}, Rule.COLUMN_NOT_RELEASED),
         ("count", {"released": honest.released}, Rule.COLUMN_NOT_RELEASED),
-        ("match", {"keys": honest.keys * 2}, Rule.KEY_NOT_GRANTED),
+        ("match", {"keys": (honest.keys[0] * 2,)}, Rule.KEY_NOT_GRANTED),
+        (
+            "match",
+            {"keys": (*honest.keys, (KeyColumn(name="mail", kind="email"),)), "initiator_sizes": (64, 64)},
+            Rule.KEY_NOT_GRANTED,
+        ),
     ):
         error = ask(pair, hello_of(pair, of, **changes))
         assert isinstance(error, PolicyDeniedError), error
@@ -359,7 +387,7 @@ def test_columns_asked_for_twice_or_with_a_count_are_refused(pair: Parties) -> N
 
 def test_a_size_over_the_limit_is_refused_before_data_is_read(pair: Parties) -> None:
     before = len(pair.log)
-    error = ask(pair, hello_of(pair, initiator_size=pair.courier.home.settings.limits.set_elements + 1))
+    error = ask(pair, hello_of(pair, initiator_sizes=(pair.courier.home.settings.limits.set_elements + 1,)))
     assert isinstance(error, PeerAbortedError)
     assert error.abort_code is AbortCode.LIMIT_EXCEEDED
     check_log(pair, before, "operations.set-over-limit")
@@ -394,8 +422,10 @@ def _accepts(pair: Parties, earlier: Answer) -> Iterator[tuple[str, Callable[[An
     yield "with another's signature", lambda honest: replace(honest, signature=earlier.signature), AuthenticationError
     strange = lambda honest: bytes.fromhex(STRANGER.sign(Accept.parse(honest.accept)))  # noqa: E731
     yield "signed by a stranger", lambda honest: replace(honest, signature=strange(honest)), AuthenticationError
-    over = some.model_copy(update={"responder_size": pair.merchant.home.settings.limits.set_elements + 1})
+    over = some.model_copy(update={"responder_sizes": (pair.merchant.home.settings.limits.set_elements + 1,)})
     yield "with a set over the limit", _resigned(pair, over), ParameterMismatchError
+    two = some.model_copy(update={"responder_sizes": some.responder_sizes * 2})
+    yield "with more keys than were asked for", _resigned(pair, two), ParameterMismatchError
     # Signed and well-formed, but not what the responder goes on to play: the confirmation does not fit.
     yield "other than played", _resigned(pair, some), AuthenticationError
     yield "truncated", _raw_accept(pair, lambda raw: raw[: len(raw) // 2]), MalformedMessageError
@@ -403,7 +433,7 @@ def _accepts(pair: Parties, earlier: Answer) -> Iterator[tuple[str, Callable[[An
     yield "not canonical", _raw_accept(pair, lambda raw: raw + b" "), MalformedMessageError
     yield "too large", _raw_accept(pair, lambda raw: raw + b" " * DOCUMENT_BYTES_MAX), MalformedMessageError
     yield "unknown field", _raw_accept(pair, lambda raw: raw[:-1] + b',"z":1}'), MalformedMessageError
-    yield "no size", _raw_accept(pair, lambda raw: raw.replace(b'size":64', b'size":0')), MalformedMessageError
+    yield "no size", _raw_accept(pair, lambda raw: raw.replace(b'sizes":[64]', b'sizes":[0]')), MalformedMessageError
 
 
 def test_a_hostile_accept_is_refused_before_anything_is_sent(pair: Parties) -> None:

@@ -215,7 +215,7 @@ def _damaged_rows(message: Message) -> Message:
 class Watched(Asking):
     """An initiator whose protocol output can be looked at even when the run fails afterwards."""
 
-    outputs: list[dh_psi.Intersection]
+    outputs: list[tuple[dh_psi.Intersection, ...]]
 
     def _compute(self, *arguments: Any) -> Any:
         output = super()._compute(*arguments)
@@ -227,7 +227,7 @@ class Watched(Asking):
 def test_a_lying_sender_gives_no_wrong_row(pair: Parties, lie: Callable[[Message], Message]) -> None:
     """It can hide its rows, but nothing wrong is ever joined; and it stops before the receipt, so nothing is shown either."""
     hellos: list[Hello] = []
-    outputs: list[dh_psi.Intersection] = []
+    outputs: list[tuple[dh_psi.Intersection, ...]] = []
     pair.handler.answer = lambda answer: replace(answer, run=LyingRun(pair, hellos[0], Accept.parse(answer.accept), lie))
 
     def watch(plan: Any) -> None:
@@ -250,7 +250,7 @@ def test_a_lying_sender_gives_no_wrong_row(pair: Parties, lie: Callable[[Message
         pair.handler.answer = lambda answer: answer
     if outputs:
         assert isinstance(caught.value, ChannelClosedError | PeerAbortedError)
-        assert len(outputs[0].matched) < len(common_keys(pair))
+        assert len(outputs[0][0].matched) < len(common_keys(pair))
     else:
         assert caught.value.code in ("session.message-malformed", "crypto.not-sorted", "crypto.row-does-not-open")
     record = get_run(pair.merchant.home, hellos[0].run_id)

@@ -55,14 +55,14 @@ def statistic(**changes: Any) -> Edit:
 
 MALFORMED: dict[str, Edit] = {
     "blocks that do not add up": terms(blocks=[64, 80]),
-    "a size that is not the blocks'": whole(initiator_size=192),
+    "a size that is not the blocks'": whole(initiator_sizes=[192]),
     "too few blocks": terms(blocks=[128]),
-    "too many blocks": both(terms(blocks=[64, 64, 64]), whole(initiator_size=192)),
+    "too many blocks": both(terms(blocks=[64, 64, 64]), whole(initiator_sizes=[192])),
     "no blocks": terms(blocks=[]),
     "an empty block": both(terms(blocks=[128, 0])),
     "a negative block": terms(blocks=[192, -64]),
     "blocks that are not padded": terms(blocks=[63, 65]),
-    "a block of an exact size": both(terms(blocks=[64, 67]), whole(initiator_size=131)),
+    "a block of an exact size": both(terms(blocks=[64, 67]), whole(initiator_sizes=[131])),
     "more own groups": terms(own_groups=3),
     "no own group": terms(own_groups=0, blocks=[]),
     "1,025 own groups": terms(own_groups=1025),
@@ -298,7 +298,7 @@ CAREFUL: dict[str, tuple[Edit, AbortCode | Rule]] = {
     "too many dummies": (
         both(
             terms(statistics=bins(128), own_groups=512, blocks=[64] * 512),
-            whole(initiator_size=64 * 512),
+            whole(initiator_sizes=[64 * 512]),
         ),
         AbortCode.PARAMETER_MISMATCH,
     ),
@@ -325,27 +325,27 @@ def test_less_protection_than_agreed_is_refused(careful: Parties, name: str) -> 
 ACCEPTS: dict[str, dict[str, dict[str, Any]]] = {
     "aggregate": {
         "blocks that do not add up": {"responder_blocks": (64, 80)},
-        "a size that is not the blocks'": {"responder_size": 192},
-        "more blocks than the catalogue said": {"responder_blocks": (64, 64, 64), "responder_size": 192},
+        "a size that is not the blocks'": {"responder_sizes": (192,)},
+        "more blocks than the catalogue said": {"responder_blocks": (64, 64, 64), "responder_sizes": (192,)},
         "blocks that are not padded": {"responder_blocks": (63, 65)},
-        "a block of an exact size": {"responder_blocks": (64, 65), "responder_size": 129},
+        "a block of an exact size": {"responder_blocks": (64, 65), "responder_sizes": (129,)},
         "no blocks": {"responder_blocks": ()},
-        "larger than their padding can make": {"responder_blocks": (64, 8192), "responder_size": 8256},
+        "larger than their padding can make": {"responder_blocks": (64, 8192), "responder_sizes": (8256,)},
     },
     "aggregate-owner": {
-        "another size": {"responder_size": 80},
+        "another size": {"responder_sizes": (80,)},
         "no groups": {"responder_blocks": ()},
         "more groups than the catalogue said": {"responder_blocks": (1, 1, 1)},
         "groups with sizes": {"responder_blocks": (32, 32)},
     },
     "aggregate-matcher": {
         "blocks that do not add up": {"responder_blocks": (64, 80)},
-        "more blocks than the catalogue said": {"responder_blocks": (64, 64, 64), "responder_size": 192},
+        "more blocks than the catalogue said": {"responder_blocks": (64, 64, 64), "responder_sizes": (192,)},
         "blocks that are not padded": {"responder_blocks": (63, 65)},
         "no blocks": {"responder_blocks": ()},
-        "larger than their padding can make": {"responder_blocks": (64, 8192), "responder_size": 8256},
+        "larger than their padding can make": {"responder_blocks": (64, 8192), "responder_sizes": (8256,)},
     },
-    "match": {"another size": {"responder_size": 128}, "blocks": {"responder_blocks": (64,)}},
+    "match": {"another size": {"responder_sizes": (128,)}, "blocks": {"responder_blocks": (64,)}},
     "count": {"blocks": {"responder_blocks": (32, 32)}},
 }
 

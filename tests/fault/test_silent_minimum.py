@@ -12,23 +12,42 @@ import pytest
 
 import psc
 from psc.errors import AbortCode, MalformedMessageError, PolicyDeniedError, PscError, Rule
+from psc.node.datasets import find_dataset
 from psc.operations.requests import Request
 from psc.operations.terms import PLAYS
 from psc.session.channel import Channel, ChannelStats
+from psc.testing.madeup import ORDER_PHONE, PARCEL_PHONE
+from psc.testing.nodes import grant
 from psc.transport.grpc.connection import SessionCalls
 from psc.types import OperationName
 from tests.fault.meddling import kind_of
 from tests.fault.parties import Parties, common_keys
 
-CASES = ["match by dh-psi", "match by vole-psi", "match of columns", "count", "aggregate", "aggregate of counts"]
+CASES = [
+    "match by dh-psi",
+    "match by vole-psi",
+    "match of columns",
+    "match by any of several keys",
+    "count",
+    "aggregate",
+    "aggregate of counts",
+]
 PROTOCOLS: dict[str, tuple[OperationName, str]] = {
     "match by dh-psi": ("match", "dh-psi"),
     "match by vole-psi": ("match", "vole-psi"),
     "match of columns": ("match", "dh-psi"),
+    "match by any of several keys": ("match", "dh-psi"),
     "count": ("count", "dh-psi-count"),
     "aggregate": ("aggregate", "dh-sum"),
     "aggregate of counts": ("aggregate", "dh-sum"),
 }
+
+
+def either(pair: Parties) -> None:
+    """Let the courier's parcels be matched by the phone or by how it is written, once."""
+    if find_dataset(pair.courier.home, "either") is None:
+        keys = [f"phone={PARCEL_PHONE}:phone", f"written={PARCEL_PHONE}:text"]
+        grant(pair.courier, "merchant", "either", source=pair.folder / "parcels.parquet", keys=keys)
 
 
 def asked(pair: Parties, case: str, minimum: int) -> Request:
@@ -38,6 +57,10 @@ def asked(pair: Parties, case: str, minimum: int) -> Request:
         return pair.count(**ask)
     if case == "match of columns":
         return pair.match(**ask)
+    if case == "match by any of several keys":
+        either(pair)
+        on = psc.any_of({"phone": ORDER_PHONE}, {"written": ORDER_PHONE})
+        return pair.match(**ask, dataset="either", want=[], on=on)
     if case.startswith("match"):
         return pair.match(**ask, want=[], protocol=case.removeprefix("match by "))
     return pair.aggregate(**ask, **({"select": [psc.count()]} if case == "aggregate of counts" else {}))

@@ -93,7 +93,7 @@ def test_the_early_bound_is_no_stricter_than_what_the_run_moves(
     """What moves exactly as much as the limit allows is not refused: sizes that are known early are those of the run."""
     hello = hello_of(pair, operation)
     play = PLAYS[hello.operation, hello.protocol]
-    shape = RunShape.asked(hello, play.asked_size(hello, KEYS))
+    shape = RunShape.asked(hello, [play.asked_size(hello, KEYS)])
     limited(max(play.payload_bytes(shape)))
     pair.check_honest(operation)
 

@@ -84,7 +84,7 @@ def test_an_aggregate_is_charged_by_its_padded_size(pair: Linked, case: Tables) 
     sizes = []
     for membership, groups in (("hidden", []), ("hidden", ["tier"]), ("owner", ["tier"])):
         result = run(pair, case, "charged", membership=membership, group_by=groups)
-        sizes.append(result.receipt.receipt.initiator_size_padded)
+        sizes.append(result.receipt.receipt.initiator_sizes_padded[0])
     distinct = case.own["phone"].nunique()
     by_tier = case.own.drop_duplicates("phone")["tier"].value_counts()
     assert sizes == [padded_size(distinct), sum(padded_size(size) for size in by_tier), padded_size(distinct)]

@@ -488,8 +488,8 @@ def test_the_run_after_the_last_of_the_day_is_refused() -> None:
         valid_until="2026-12-01T00:00:00Z",
         created_at="2026-10-31T00:00:00Z",
     )
-    facts = DatasetFacts(version="a" * 64, keys=(key,), release=(), key_count=5000, values=(FEE,))
-    request = RunRequest("aggregate", "parcels", "spend", (key,), (), "receiver", 5000, values=(FEE,))
+    facts = DatasetFacts(version="a" * 64, keys=(key,), release=(), key_counts=(5000,), values=(FEE,))
+    request = RunRequest("aggregate", "parcels", "spend", ((key,),), (), "receiver", (5000,), values=(FEE,))
     state, now = AgreementState(partner_known=True, agreements=(view,), dataset=facts), datetime(2026, 11, 21, 12, tzinfo=UTC)
     assert not isinstance(decide(request, state, Usage(runs=9), now), Deny)
     refused = decide(request, state, Usage(runs=10), now)

@@ -36,11 +36,11 @@ def receipt_of(merchant: Home, courier: Home, **change: Any) -> Receipt:
         "agreement_digest": "2" * 64,
         "dataset": "parcels",
         "dataset_version": "3" * 64,
-        "keys": (KeyColumn(name="phone", kind="phone"),),
+        "keys": ((KeyColumn(name="phone", kind="phone"),),),
         "released": (ReleasedColumn(name="status", type="text", width_bytes=16),),
         "output_to": "receiver",
-        "initiator_size_padded": 1024,
-        "responder_size_padded": 2048,
+        "initiator_sizes_padded": (1024,),
+        "responder_sizes_padded": (2048,),
         "transcript": Transcript(initiator_to_responder="4" * 64, responder_to_initiator="5" * 64),
         "leakage": LeakageStatement(initiator=("which rows match",), responder=("the padded size",)),
         "self_rules": ("at least 1000 keys",),
@@ -149,7 +149,7 @@ def test_dropped_and_added_entries_are_noticed(merchant: Home, courier: Home) ->
         lambda r: r.update(released=[]),
         lambda r: r.update(self_rules=[]),
         lambda r: r["leakage"]["responder"].append("nothing"),
-        lambda r: r["keys"].append({"name": "mail", "kind": "email"}),
+        lambda r: r["keys"][0].append({"name": "mail", "kind": "email"}),
     ):
         content = json.loads(signed_by(merchant, courier).to_json())
         change(content["receipt"])
@@ -192,7 +192,7 @@ def test_a_receipt_survives_its_file(merchant: Home, courier: Home) -> None:
         {"operation": "steal"},
         {"outcome": "failed"},
         {"accepted_at": "yesterday"},
-        {"initiator_size_padded": -1},
+        {"initiator_sizes_padded": (-1,)},
         {"keys": ()},
         {"more": 1},
     ],

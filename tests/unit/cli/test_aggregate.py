@@ -438,7 +438,7 @@ def test_the_record_of_a_run_has_the_partners_size_of_its_receipt(psc: Psc, line
     planned = psc(f"{ask} --dry-run").json()["partner_size_padded"]
     run_id = psc(ask).json()["run_id"]
     record, receipt = get_run(pair.merchant.home, run_id), receipt_of(pair.merchant.home, run_id)
-    size = SignedReceipt.parse(str(receipt).encode(), file="receipt").receipt.responder_size_padded
+    size = SignedReceipt.parse(str(receipt).encode(), file="receipt").receipt.responder_sizes_padded[0]
     assert record.partner_size == size < planned
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from psc.data.check import check_keys
-from psc.data.keys import Keyed, KeyReading, KeyUse, prepare_keys
+from psc.data.keys import Keyed, KeyReading, KeyUse, prepare_alternatives, prepare_keys, rows_with_keys
 from psc.data.table import load
 from psc.errors import DataError, UsageError
 from psc.testing import madeup
@@ -246,3 +246,83 @@ def test_no_key_in_a_repr(source) -> None:
     for shown in (repr(keyed), repr(keyed.rejected), repr(KeyReading.of(source, [PHONE]))):
         assert "13912345678" not in shown
         assert "13800138000" not in shown
+
+
+# --- several keys of one table ---------------------------------------------------------------------------------------
+
+MAIL = KeyUse("mail", "mail", "email")
+NAME, ZIP = KeyUse("name", "name", "text"), KeyUse("zip", "zip", "text")
+SEVERAL = {
+    "mobile": ["13800138000", None, "", "x", "x", None, "13912345678", None],
+    "mail": ["a@example.com", "b@example.com", None, "c@example.com", None, None, "not mail", None],
+    "name": [None, "Li", "Li", None, None, "Li", None, None],
+    "zip": [None, "1", None, None, None, None, None, "1"],
+}
+"""Rows: both keys; mail alone; neither, and half of a composite one; bad phone with a mail; bad phone; half; bad mail; half."""
+
+
+def test_a_blank_cell_is_none_of_a_row_that_has_another_key(tmp_path: Path) -> None:
+    table, rejects = load(pa.table(SEVERAL)), tmp_path / "r.csv"
+    phone, mail, both = prepare_alternatives(table, [[PHONE], [MAIL], [ZIP, NAME]], on_bad="skip", rejects=rejects)
+    assert (phone.row_of.tolist(), mail.row_of.tolist(), both.row_of.tolist()) == ([0, 6], [0, 1, 3], [1])
+    assert phone.rejected == mail.rejected == both.rejected
+    assert phone.rejected.counts() == {"missing": 3, "invalid": 3}
+    with rejects.open() as file:
+        found = [(int(row["row"]), row["column"], row["class"]) for row in csv.DictReader(file)]
+    assert found == [
+        (3, "mobile", "missing"),
+        (4, "mobile", "invalid"),
+        (5, "mobile", "invalid"),
+        (6, "mobile", "missing"),
+        (7, "mail", "invalid"),
+        (8, "mobile", "missing"),
+    ]
+
+
+def test_other_bad_cells_are_an_error_unless_skipped() -> None:
+    table = load(pa.table(SEVERAL))
+    with pytest.raises(DataError) as caught:
+        prepare_alternatives(table, [[PHONE], [MAIL]])
+    assert caught.value.code == "data.bad-key-cells"
+    assert (caught.value.fields["count"], caught.value.fields["total"]) == (6, 8)
+    assert "13800138000" not in str(caught.value)
+    assert "b@example.com" not in str(caught.value)
+    good = load(table.table.take([0, 1]))
+    phone, mail = prepare_alternatives(good, [[PHONE], [MAIL]])
+    assert (phone.key_count, mail.key_count, phone.rejected.total) == (1, 2, 0)
+
+
+def test_a_key_that_no_row_has_gives_an_empty_set() -> None:
+    phone, mail = prepare_alternatives(
+        load(
+            pa.table(
+                {"mobile": [None, None], "mail": ["a@x.cn", "a@x.cn"]},
+                schema=pa.schema([("mobile", pa.string()), ("mail", pa.string())]),
+            )
+        ),
+        [[PHONE], [MAIL]],
+    )
+    assert (phone.key_count, mail.key_count) == (0, 1)
+    with pytest.raises(DataError) as caught:
+        prepare_alternatives(load(pa.table({"mobile": ["x"], "mail": ["y"]})), [[PHONE], [MAIL]], on_bad="skip")
+    assert caught.value.code == "data.all-keys-bad"
+
+
+def test_one_alternative_is_the_key_itself() -> None:
+    table = load(pa.table(SEVERAL))
+    (keyed,) = prepare_alternatives(table, [[PHONE]], on_bad="skip")
+    alone = prepare_keys(table, [PHONE], on_bad="skip")
+    assert (keyed.row_of.tolist(), keyed.rejected) == (alone.row_of.tolist(), alone.rejected)
+    assert keyed.rejected.counts() == {"missing": 4, "invalid": 2}
+
+
+def test_rows_that_were_judged_before_are_not_judged_again() -> None:
+    keyed = rows_with_keys(load(pa.table(SEVERAL)), [PHONE])
+    assert (keyed.row_of.tolist(), keyed.rejected.total) == ([0, 6], 0)
+    assert rows_with_keys(load(pa.table({"mobile": ["x"]})), [PHONE]).key_count == 0
+
+
+def test_a_column_may_serve_two_keys() -> None:
+    uses = [[PHONE, MAIL], [KeyUse("tel", "mobile", "text"), MAIL], [PHONE]]
+    first, second, third = prepare_alternatives(load(pa.table(SEVERAL)), uses, on_bad="skip")
+    assert (first.row_of.tolist(), second.row_of.tolist(), third.row_of.tolist()) == ([0], [0, 3], [0, 6])

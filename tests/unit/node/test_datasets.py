@@ -12,6 +12,7 @@ from psc.node import tables
 from psc.node.datasets import add_dataset, find_dataset, get_dataset, list_datasets, load_dataset, remove_dataset
 from psc.node.home import Home
 from psc.node.records import DatasetRecord
+from psc.node.tables import read_dataset
 from tests.homes import code_of, parcels_table, register_parcels
 
 
@@ -275,3 +276,67 @@ def test_a_relative_source_is_found_from_anywhere(courier: Home, tmp_path: Path,
 def test_a_record_survives_its_bytes(courier: Home, tmp_path: Path) -> None:
     record = register_parcels(courier, tmp_path, release=["fee:int64"])
     assert DatasetRecord.parse(record.canonical()) == record
+
+
+# --- several keys, some blank ------------------------------------------------------------------------------------------
+
+MIXED = {
+    "mobile": ["13800138000", "13800138001", None, None, "13800138001", "13800138002"],
+    "mail": ["a@example.com", None, "b@example.com", "b@example.com", "c@example.com", None],
+    "status": ["s0", "s1", "s2", "s3", "s4", "s5"],
+}
+
+
+def mixed(home: Home, folder: Path, extra: dict[str, str | None] | None = None, **options: object) -> DatasetRecord:
+    cells = {name: [*values, *([] if extra is None else [extra.get(name)])] for name, values in MIXED.items()}
+    pq.write_table(pa.table(cells), folder / "mixed.parquet")
+    keys = ["phone=mobile:phone", "mail:email"]
+    return add_dataset(
+        home, "mixed", source=folder / "mixed.parquet", keys=keys, release=["status:text:8"], max_rows_per_key=4, **options
+    )
+
+
+def test_blank_cells_are_counted_for_each_choice_of_keys(courier: Home, tmp_path: Path) -> None:
+    record = mixed(courier, tmp_path)
+    assert {entry.keys: (entry.count, entry.rows_rejected) for entry in record.counts} == {
+        ("phone",): (3, 2),
+        ("mail",): (3, 2),
+        ("phone", "mail"): (2, 4),
+    }
+    assert (record.row_count, record.rows_rejected, record.most_rows_per_key) == (6, 0, 2)
+    assert load_dataset(courier, "mixed", keys=["phone"]).keyed.row_of.tolist() == [0, 1, 4, 5]
+    assert load_dataset(courier, "mixed", keys=["mail"]).keyed.row_of.tolist() == [0, 2, 3, 4]
+    assert load_dataset(courier, "mixed").keyed.row_of.tolist() == [0, 4]
+
+
+def test_a_row_without_any_key_or_with_a_cell_that_is_none_is_bad(courier: Home, tmp_path: Path) -> None:
+    for extra, reason in (({"status": "x"}, "missing"), ({"mobile": "x", "mail": "d@example.com"}, "invalid")):
+        error = code_of(DataError, lambda extra=extra: mixed(courier, tmp_path, extra, replace=True))
+        assert error.code == "data.bad-key-cells"
+        assert reason in str(error)
+        record = mixed(courier, tmp_path, extra, on_bad="skip", rejects=tmp_path / "r.csv", replace=True)
+        assert record.rows_rejected == 1
+        assert "7," in (tmp_path / "r.csv").read_text()
+    assert record.key_count_of(["mail"]) == 4  # the row with a bad phone is there by its mail
+
+
+def test_keys_that_no_row_has_together_can_be_registered(courier: Home, tmp_path: Path) -> None:
+    table = pa.table({"mobile": ["13800138000", None], "mail": [None, "a@example.com"]})
+    pq.write_table(table, tmp_path / "apart.parquet")
+    keys = ["phone=mobile:phone", "mail:email"]
+    record = add_dataset(courier, "apart", source=tmp_path / "apart.parquet", keys=keys)
+    assert {entry.keys: entry.count for entry in record.counts} == {("phone",): 1, ("mail",): 1, ("phone", "mail"): 0}
+    assert load_dataset(courier, "apart").keyed.key_count == 0
+
+
+def test_a_dataset_is_read_by_several_keys_at_once(courier: Home, tmp_path: Path) -> None:
+    record = mixed(courier, tmp_path)
+    loaded = read_dataset(record, keys=["mail"], further=[["phone"]], release=["status"])
+    assert len(loaded.alternatives) == 2
+    for part, name in zip(loaded.alternatives, ("mail", "phone"), strict=True):
+        alone = read_dataset(record, keys=[name], release=["status"])
+        assert part.keyed.row_of.tolist() == alone.keyed.row_of.tolist()
+        assert part.rows is not None
+        assert alone.rows is not None
+        assert part.rows.payloads == alone.rows.payloads
+    assert code_of(UsageError, lambda: read_dataset(record, keys=["mail"], further=[["tel"]])).code == "node.key-not-registered"

@@ -8,7 +8,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psc.operations.results import ROWS_CUT, ReleasedRows, join_rows
+from psc.operations.results import ROWS_CUT, Matched, ReleasedRows, join_rows
 
 KEYS = [f"k{i}" for i in range(8)]
 
@@ -35,14 +35,14 @@ def test_join_equals_merge(own: list[str | None], theirs: list[tuple[str, int]],
         pa.table({"fee": pa.array(opened["fee"].tolist(), pa.int64())}),
         np.array([sizes[key] > bound for key in opened["key"]], dtype=bool),
     )
-    got, matched_rows = join_rows(table, row_of, groups, matched, released, dataset="parcels")
+    got, matched_rows = join_rows(table, Matched(row_of, groups, matched, released), dataset="parcels")
     frame = pd.DataFrame({"order": range(len(own)), "key": own}).astype({"key": object})
     want = frame.merge(partner[partner["n"] <= bound], on="key").sort_values(["order", "n"])
     assert got.column("order").to_pylist() == want["order"].tolist()
     assert got.column("fee").to_pylist() == want["fee"].tolist()
     assert got.column(ROWS_CUT).to_pylist() == [bool(sizes[key] > bound) for key in want["key"]]
     assert matched_rows == sum(key in set(partner["key"]) for key in own if key is not None)
-    plain, rows = join_rows(table, row_of, groups, matched, None, dataset="parcels")
+    plain, rows = join_rows(table, Matched(row_of, groups, matched), dataset="parcels")
     assert plain.column("order").to_pylist() == [i for i in range(len(own)) if own[i] in set(partner["key"])]
     assert rows == matched_rows
 
@@ -51,5 +51,5 @@ def test_a_released_column_that_we_also_have_is_renamed() -> None:
     table = pa.table({"status": ["paid"]})
     released = ReleasedRows(np.array([0], np.uint32), np.array([1], np.uint32), pa.table({"status": ["sent"]}), np.array([False]))
     one = np.array([0])
-    got, _ = join_rows(table, one, one.astype(np.uint32), one.astype(np.uint32), released, dataset="parcels")
+    got, _ = join_rows(table, Matched(one, one.astype(np.uint32), one.astype(np.uint32), released), dataset="parcels")
     assert got.column_names == ["status", "parcels.status", ROWS_CUT]

@@ -54,10 +54,11 @@ def chosen(
     """Let the plan choose for two sets of so many keys."""
     asked = asked or request()
     plan = Plan(asked, "courier")
-    plan.own = SimpleNamespace(keyed=SimpleNamespace(key_count=own))  # type: ignore[assignment]
+    keyed = SimpleNamespace(key_count=own)
+    plan.own = SimpleNamespace(keyed=keyed, alternatives=(keyed,))  # type: ignore[assignment]
     entry: Any = SimpleNamespace(key_count_of=lambda names: theirs, model=demanded)
     terms = DatasetTerms(dataset="parcels", operations=("match",), keys=(PHONE,), min_input=0)
-    run = RunRequest("match", "parcels", "p", (PHONE,), (), asked.output_to, own, model=asked.strongest_model)
+    run = RunRequest("match", "parcels", "p", ((PHONE,),), (), asked.output_to, (own,), model=asked.strongest_model)
     allow = Allow("a", "d", terms, NO_LIMITS, 1)
     plays = planning._compatible(asked, status)
     shape = planning._quickest(plan, plays, run, allow, entry, status, same_machine=same_machine)

@@ -41,10 +41,10 @@ def ask(catalogue: Catalogue | None = None, **change: Any) -> RunRequest:
         "operation": "match",
         "dataset": "parcels",
         "purpose": "delivery",
-        "keys": (KeyColumn(name="phone", kind="phone"),),
+        "keys": ((KeyColumn(name="phone", kind="phone"),),),
         "release": (),
         "output_to": "receiver",
-        "input_size": 100,
+        "input_sizes": (100,),
     }
     if catalogue is not None:
         entry = catalogue.of("parcels")[0]
@@ -248,7 +248,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], Rule | None]] = [
     ({}, {}, None),
     ({}, {"purpose": "marketing"}, Rule.PURPOSE_NOT_ALLOWED),
     ({"operations": ["match"]}, {"operation": "count", "release": ()}, Rule.OPERATION_NOT_ALLOWED),
-    ({}, {"keys": (KeyColumn(name="mail", kind="email"),)}, Rule.KEY_NOT_GRANTED),
+    ({}, {"keys": ((KeyColumn(name="mail", kind="email"),),)}, Rule.KEY_NOT_GRANTED),
     ({"release": []}, {"release": "all"}, Rule.COLUMN_NOT_RELEASED),
     ({}, {"output_to": "both"}, Rule.OUTPUT_NOT_ALLOWED),
     ({}, {"dataset_version": "0" * 64}, Rule.DATASET_CHANGED),

@@ -56,15 +56,15 @@ VIEW = AgreementView(
     valid_until="2026-12-01T00:00:00Z",
     created_at="2026-10-31T00:00:00Z",
 )
-FACTS = DatasetFacts(version="a" * 64, keys=(PHONE, EMAIL), release=(STATUS, FEE), key_count=5_000, max_rows_per_key=4)
+FACTS = DatasetFacts(version="a" * 64, keys=(PHONE, EMAIL), release=(STATUS, FEE), key_counts=(5_000,), max_rows_per_key=4)
 REQUEST = RunRequest(
     operation="match",
     dataset="parcels",
     purpose="delivery",
-    keys=(PHONE,),
+    keys=((PHONE,),),
     release=(STATUS,),
     output_to="receiver",
-    input_size=10_000,
+    input_sizes=(10_000,),
     dataset_version="a" * 64,
     agreement="d" * 64,
 )
@@ -124,11 +124,12 @@ BREAK: dict[Rule, list[Callable[[Case], None]]] = {
     Rule.PURPOSE_NOT_ALLOWED: [request(purpose="marketing"), request(purpose=""), view(purpose=("Delivery",))],
     Rule.OPERATION_NOT_ALLOWED: [request(operation="count", release=())],
     Rule.KEY_NOT_GRANTED: [
-        request(keys=(EMAIL,)),
-        request(keys=(PHONE, EMAIL)),
+        request(keys=((EMAIL,),)),
+        request(keys=((PHONE, EMAIL),)),
         request(keys=()),
-        request(keys=(PHONE, PHONE)),
-        request(keys=(KeyColumn(name="phone", kind="text"),)),
+        request(keys=((),)),
+        request(keys=((PHONE, PHONE),)),
+        request(keys=((KeyColumn(name="phone", kind="text"),),)),
         facts(keys=(EMAIL,)),
     ],
     Rule.COLUMN_NOT_RELEASED: [
@@ -145,8 +146,8 @@ BREAK: dict[Rule, list[Callable[[Case], None]]] = {
     Rule.OUTPUT_NOT_ALLOWED: [request(output_to="both"), request(output_to="responder")],
     Rule.MODEL_TOO_WEAK: [view(terms=VIEW.terms.model_copy(update={"model": "malicious"}))],
     Rule.DATASET_CHANGED: [request(dataset_version="b" * 64), facts(version="b" * 64)],
-    Rule.INPUT_TOO_SMALL: [request(input_size=999), request(input_size=0), facts(key_count=999)],
-    Rule.INPUT_TOO_LARGE: [request(input_size=1_000_001)],
+    Rule.INPUT_TOO_SMALL: [request(input_sizes=(999,)), request(input_sizes=(0,)), facts(key_counts=(999,))],
+    Rule.INPUT_TOO_LARGE: [request(input_sizes=(1_000_001,))],
     Rule.RUNS_PER_DAY: [usage(runs=10), usage(runs=11)],
     Rule.ELEMENTS_PER_DAY: [usage(elements=1_990_001), usage(elements=3_000_000)],
 }
@@ -243,9 +244,9 @@ def test_without_a_plan_neither_version_nor_agreement_is_compared() -> None:
 
 
 def test_limits_hold_exactly_at_their_edges() -> None:
-    for change in ({"input_size": 1000}, {"input_size": 1_000_000}):
+    for change in ({"input_sizes": (1000,)}, {"input_sizes": (1_000_000,)}):
         assert isinstance(ask(replace(REQUEST, **change)), Allow)
-    assert isinstance(ask(facts=replace(FACTS, key_count=1000)), Allow)
+    assert isinstance(ask(facts=replace(FACTS, key_counts=(1000,))), Allow)
     assert isinstance(ask(usage=Usage(runs=9, elements=1_990_000)), Allow)
     assert isinstance(ask(now=datetime(2026, 11, 1, tzinfo=UTC)), Allow)
     assert isinstance(ask(now=datetime(2026, 12, 1, tzinfo=UTC)), Allow)
@@ -403,8 +404,8 @@ def test_budgets_of_both_mechanisms_are_compared_by_what_they_imply() -> None:
 
 
 def test_which_side_is_too_small_is_said() -> None:
-    for change, side in (({"input_size": 1}, "initiator"), ({}, "responder")):
-        answer = ask(replace(REQUEST, **change), facts=replace(FACTS, key_count=1))
+    for change, side in (({"input_sizes": (1,)}, "initiator"), ({}, "responder")):
+        answer = ask(replace(REQUEST, **change), facts=replace(FACTS, key_counts=(1,)))
         assert isinstance(answer, Deny)
         assert answer.fields["side"] == side
 
@@ -546,7 +547,7 @@ def test_what_is_allowed_is_named_over_all_agreements_that_the_rule_refused() ->
     for rule, asked, pair, allowed in (
         (Rule.PURPOSE_NOT_ALLOWED, {"purpose": "x"}, ({"purpose": ("a", "b")}, {"purpose": ("b", "c")}), "b, c, a"),
         (Rule.OPERATION_NOT_ALLOWED, {"operation": "sum", "release": ()}, ({}, {"terms": count}), "count, match"),
-        (Rule.KEY_NOT_GRANTED, {"keys": (third,)}, ({}, {"terms": mail}), "mail:email, phone:phone"),
+        (Rule.KEY_NOT_GRANTED, {"keys": ((third,),)}, ({}, {"terms": mail}), "mail:email, phone:phone"),
         (Rule.COLUMN_NOT_RELEASED, {"release": (weight,)}, ({}, {"terms": fee}), "fee, status"),
         (Rule.OUTPUT_NOT_ALLOWED, {"output_to": "both"}, ({}, {}), "receiver"),
         (Rule.MEMBERSHIP_NOT_ALLOWED, {"membership": "owner"}, ({}, {}), "hidden"),
@@ -593,3 +594,48 @@ def test_of_several_out_of_force_the_one_that_came_furthest_is_named() -> None:
     several = views({}, *({**change, "purpose": ("marketing",)} for change in ENDED.values()))
     for order in itertools.permutations(several):
         assert rule_of(ask(marketing, views=order)) is Rule.AGREEMENT_EXPIRED
+
+
+# --- several keys ------------------------------------------------------------------------------------------------------
+
+
+def several(**change: object) -> RunRequest:
+    return replace(REQUEST, **{"keys": ((PHONE,), (EMAIL,)), "input_sizes": (10_000, 2_000), **change})  # type: ignore[arg-type]
+
+
+BOTH = TERMS.model_copy(update={"keys": (PHONE, EMAIL)})
+SEVERAL = replace(FACTS, key_counts=(5_000, 1_500))
+
+
+def test_every_alternative_is_held_against_one_agreement() -> None:
+    assert isinstance(ask(several(), (replace(VIEW, terms=BOTH),), facts=SEVERAL), Allow)
+    refused = ask(several(), facts=SEVERAL)  # the agreement grants the phone alone
+    assert isinstance(refused, Deny)
+    assert (refused.rule, refused.fields["keys"]) == (Rule.KEY_NOT_GRANTED, "mail:email")
+
+
+@pytest.mark.parametrize(
+    ("request_change", "facts_change", "rule", "fields"),
+    [
+        ({"input_sizes": (10_000, 999)}, {}, Rule.INPUT_TOO_SMALL, {"side": "initiator", "size": 999}),
+        ({}, {"key_counts": (999, 5_000)}, Rule.INPUT_TOO_SMALL, {"side": "responder", "size": 999}),
+        ({"input_sizes": (2_000, 1_000_001)}, {}, Rule.INPUT_TOO_LARGE, {"size": 1_000_001}),
+        ({"keys": ((PHONE,), (EMAIL, EMAIL))}, {}, Rule.KEY_NOT_GRANTED, {}),
+        ({"keys": ((PHONE,), ())}, {}, Rule.KEY_NOT_GRANTED, {}),
+    ],
+)
+def test_sizes_are_judged_for_each_alternative(
+    request_change: dict[str, object], facts_change: dict[str, object], rule: Rule, fields: dict[str, object]
+) -> None:
+    answer = ask(several(**request_change), (replace(VIEW, terms=BOTH),), facts=replace(SEVERAL, **facts_change))  # type: ignore[arg-type]
+    assert isinstance(answer, Deny)
+    assert answer.rule is rule
+    assert fields.items() <= answer.fields.items()
+
+
+def test_the_elements_of_all_alternatives_count() -> None:
+    terms = BOTH.model_copy(update={"elements_per_day": 12_000})
+    assert isinstance(ask(several(), (replace(VIEW, terms=terms),), facts=SEVERAL), Allow)
+    answer = ask(several(input_sizes=(10_000, 2_001)), (replace(VIEW, terms=terms),), facts=SEVERAL)
+    assert isinstance(answer, Deny)
+    assert (answer.rule, answer.fields["left"]) == (Rule.ELEMENTS_PER_DAY, 12_000)

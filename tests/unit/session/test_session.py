@@ -61,14 +61,14 @@ def hello(**changes: Any) -> Hello:
         "dataset": "parcels",
         "dataset_version": "22" * 32,
         "agreement": "33" * 32,
-        "keys": (KeyColumn(name="phone", kind="phone"),),
+        "keys": ((KeyColumn(name="phone", kind="phone"),),),
         "released": (),
         "rows_per_key": 1,
         "output_to": "receiver",
         "minimum_result": 20,
         "rules": "psc-rules/1",
         "number_metadata": "44" * 32,
-        "initiator_size": 64,
+        "initiator_sizes": (64,),
         "sent_at": "2026-11-21T17:00:00Z",
     }
     return Hello(**(values | changes))
@@ -79,7 +79,7 @@ def accept(for_hello: Hello, **changes: Any) -> Accept:
         "hello": for_hello.digest(),
         "nonce": "55" * 32,
         "certificate": "",
-        "responder_size": 64,
+        "responder_sizes": (64,),
         "accepted_at": "2026-11-21T17:00:01Z",
     }
     return Accept(**(values | changes))
@@ -101,13 +101,14 @@ CHANGES: list[dict[str, Any]] = [
     {"dataset": "other"},
     {"dataset_version": "ab" * 32},
     {"agreement": "ab" * 32},
-    {"keys": (KeyColumn(name="phone", kind="text"),)},
+    {"keys": ((KeyColumn(name="phone", kind="text"),),)},
     {"rows_per_key": 2},
     {"output_to": "both"},
     {"minimum_result": 21},
     {"rules": "other"},
     {"number_metadata": "ab" * 32},
-    {"initiator_size": 65},
+    {"initiator_sizes": (65,)},
+    {"keys": ((KeyColumn(name="phone", kind="phone"),), (KeyColumn(name="mail", kind="email"),)), "initiator_sizes": (64, 64)},
     {"resumes": Resumption(run_id="1" * 26, shards=("77" * 32,))},
     {"sent_at": "2026-11-21T17:00:02Z"},
 ]
@@ -161,7 +162,7 @@ NOISES = [Noise(mechanism=kind, budget_thousandths=budget) for kind in ("laplace
 def test_every_field_of_the_accept_changes_the_session(field: str) -> None:
     first = hello()
     assert SessionId(first, accept(first)).raw != SessionId(first, accept(first, **{field: "ab" * 32})).raw
-    assert SessionId(first, accept(first)).raw != SessionId(first, accept(first, responder_size=65)).raw
+    assert SessionId(first, accept(first)).raw != SessionId(first, accept(first, responder_sizes=(65,))).raw
 
 
 def test_documents_have_one_form() -> None:
