@@ -47,6 +47,7 @@ from psc.protocols import dh_sum, masked_sums, owner_sum
 from psc.protocols.base import Script
 from psc.protocols.cells import WEIGHT_LIMIT, Sums, check_cells
 from psc.protocols.padding import SMALLEST_SIZE, padded_size
+from psc.protocols.released_sums import WIDTH_MAX, check_widths
 from psc.session.hello import AggregateTerms, Hello
 from psc.types import GroupColumn, Noise, ValueColumn
 
@@ -247,7 +248,7 @@ class DhSumAggregate(EncryptedAggregate):
 
     def _check_exact(self, shape: RunShape) -> None:
         params = _dh_sum_params(shape, b"")
-        dh_sum.check_widths(params.widths, params.output)
+        check_widths(params.widths, params.output)
         masked_sums.sections(params.layout)
 
     def _fits(self, hello: Hello, terms: AggregateTerms) -> bool:
@@ -389,9 +390,9 @@ def widths(shape: RunShape) -> tuple[int, ...]:
     for statistic, bound in zip(terms.statistics, _bounds(shape), strict=True):
         tail = 0 if shape.noise is None else noise_tail(shape.noise, _numbers(terms), bound)
         bits = (min(shape.sizes) * bound + tail).bit_length() + 1
-        if bits > dh_sum.WIDTH_MAX:
+        if bits > WIDTH_MAX:
             name = statistic_name(statistic, terms.weights)
-            raise UsageError("operations.sum-overflows", statistic=name, bits=bits, size=min(shape.sizes), limit=dh_sum.WIDTH_MAX)
+            raise UsageError("operations.sum-overflows", statistic=name, bits=bits, size=min(shape.sizes), limit=WIDTH_MAX)
         found.append(bits)
     return tuple(found)
 
