@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from psc.crypto import Items, Rng
 from psc.errors import UsageError
-from psc.protocols.base import CHUNK_BYTES, Message, Script, chunks, recv, require, send
+from psc.protocols.base import Message, Script, recv_bytes, require, send_bytes
 from psc.protocols.cells import (
     Sums,
     check_blocks,
@@ -217,7 +217,7 @@ def give(ending: Ending, words: NDArray[np.uint64], noise: NDArray[np.int64] | N
         words = words + noise.astype(np.uint64)
     words = words & _low_bits(ending.widths)
     if ending.output == "receiver":
-        yield from _send_sums(words)
+        yield from send_bytes(ReleasedSums, word_bytes(words), 8)
         return None
     names = yield from recv_labels(len(ending.receiver_blocks))
     counts, withheld = yield from recv_counts(
@@ -226,7 +226,7 @@ def give(ending: Ending, words: NDArray[np.uint64], noise: NDArray[np.int64] | N
     require(int(counts.sum()) <= ending.receiver_size, "the counts are larger than the sets")
     words[withheld.reshape(-1)] = 0
     if ending.output == "both":
-        yield from _send_sums(words)
+        yield from send_bytes(ReleasedSums, word_bytes(words), 8)
     return Sums(counts, _signed(words, ending.widths).reshape(*counts.shape, -1), names, withheld)
 
 
@@ -248,19 +248,9 @@ def _signed(words: NDArray[np.uint64], widths: Sequence[int]) -> NDArray[np.int6
     return numbers
 
 
-def _send_sums(words: NDArray[np.uint64]) -> Script[None]:
-    data = word_bytes(words)
-    for start, stop in chunks(len(data), CHUNK_BYTES):
-        yield from send(ReleasedSums(data[start:stop]))
-
-
 def _recv_sums(ending: Ending) -> Script[NDArray[np.uint64]]:
     """Receive (cells, statistics) words; refuse more or fewer, and one with more bits than its width."""
-    count, parts = ending.cells * len(ending.widths), []
-    for start, stop in chunks(8 * count, CHUNK_BYTES):
-        part = (yield from recv(ReleasedSums)).sums
-        require(len(part) == stop - start, "a piece of the sums has another size than agreed")
-        parts.append(part)
-    words = words_of(b"".join(parts), count, "the sums").reshape(ending.cells, -1)
+    count = ending.cells * len(ending.widths)
+    words = words_of((yield from recv_bytes(ReleasedSums, "sums", count, 8)), count, "the sums").reshape(ending.cells, -1)
     require(bool((words <= _low_bits(ending.widths)).all()), "a sum has more bits than agreed")
     return words

@@ -51,7 +51,7 @@ from psc.crypto import Items, Rng, find_tags, sort_tags
 from psc.crypto.sums import SumEngine
 from psc.crypto.vole import VolePsiOutputs
 from psc.protocols import masked_sums, released_sums, vole_psi
-from psc.protocols.base import CHUNK_BYTES, ProtocolSpec, Script, check_fits, chunks, compute, require, send
+from psc.protocols.base import ProtocolSpec, Script, check_fits, compute, recv_bytes, require, send_bytes
 from psc.protocols.cells import (
     WEIGHT_LIMIT,
     Sums,
@@ -67,7 +67,7 @@ from psc.protocols.cells import (
     weights_within,
     withheld_cells,
 )
-from psc.protocols.dh_psi import SenderTags, distinct, recv_bytes
+from psc.protocols.dh_psi import SenderTags, distinct
 from psc.types import OutputTo
 
 __all__ = ["LEAKAGE", "SPEC", "Params", "check_feasible", "message_bytes", "receiver", "sender"]
@@ -303,8 +303,7 @@ def _be_matched(blocks: Sequence[Items], params: Params, rng: Rng) -> Script[NDA
     outputs = yield from vole_psi.evaluate_all(padded, params.matching, rng)
     tags = yield from compute(_tags, outputs, size, work=sum(len(block) for block in blocks))
     ordered, order = yield from compute(_sorted_blocks, tags, params)
-    for start, stop in chunks(params.sender_size, CHUNK_BYTES // size):
-        yield from send(SenderTags(ordered[start * size : stop * size]))
+    yield from send_bytes(SenderTags, ordered, size)
     return order
 
 
