@@ -48,20 +48,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from psc.crypto import SUITE, Items, PointBatch, Rng, Scalar, find_tags, hash_and_mask, mask, point_tags, sort_tags
+from psc.crypto import SUITE, Items, Rng, find_tags, sort_tags
 from psc.crypto.sums import SumEngine
-from psc.protocols import masked_sums, released_sums
-from psc.protocols.base import (
-    CHUNK_BYTES,
-    ProtocolSpec,
-    Script,
-    chunks,
-    compute,
-    recv,
-    require,
-    send,
-    tag_bytes,
-)
+from psc.protocols import dh_psi_count, masked_sums, released_sums
+from psc.protocols.base import ProtocolSpec, Script, compute, recv_bytes, send_bytes
 from psc.protocols.cells import (
     Sums,
     Withhold,
@@ -73,13 +63,10 @@ from psc.protocols.cells import (
     values_in_order,
     withheld_cells,
 )
-from psc.protocols.dh_psi import BlindedItems
-from psc.protocols.dh_psi_count import MaskedItems, ReturnedTags
+from psc.protocols.dh_psi_count import ReturnedTags
 from psc.types import OutputTo
 
 __all__ = ["LEAKAGE", "SPEC", "Params", "message_bytes", "receiver", "sender"]
-
-_PREFIX_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +116,12 @@ class Params:
     @property
     def tag_bytes(self) -> int:
         """Length of the returned tags."""
-        return tag_bytes(self.receiver_size * self.sender_size)
+        return self.matching.tag_bytes
+
+    @property
+    def matching(self) -> dh_psi_count.Params:
+        """The parameters of the exchange of ``dh-psi-count``."""
+        return dh_psi_count.Params(self.context, self.receiver_size, self.sender_size)
 
     @property
     def layout(self) -> masked_sums.Layout:
@@ -268,57 +260,20 @@ def message_bytes(params: Params) -> tuple[int, int]:
 def _match(blocks: Sequence[Items], params: Params, rng: Rng) -> Script[NDArray[np.int64]]:
     """The receiver's half: for every position of the sender's list the position of our item that it equals, or -1."""
     padded = yield from compute(padded_blocks, blocks, params.receiver_blocks, rng)
-    blind = rng.scalar()
-    own, theirs = list(chunks(params.receiver_size)), list(chunks(params.sender_size))
-    tags: list[bytes] = []
-    seen: list[bytes] = []
-    for turn in range(max(len(own), len(theirs)) + 1):
-        if turn < len(own):
-            part = own[turn]
-            points = yield from compute(hash_and_mask, padded.slice(*part), params.context, blind, work=part[1] - part[0])
-            yield from send(BlindedItems(points))
-        if 1 <= turn <= len(theirs):  # one chunk behind, so that both sides compute at once
-            start, stop = theirs[turn - 1]
-            masked = (yield from recv(MaskedItems)).points
-            require(len(masked) == stop - start, "a chunk has another number of elements than agreed")
-            seen.append(_prefixes(masked))
-            tags.append((yield from compute(_double_mask, masked, blind, params, work=stop - start)))
     # Counted twice, an item of the sender would make a cell larger than the sets. Refused whether it is in common or not.
-    require((yield from compute(_all_differ, seen)), "an element came twice")
-    returned = []
-    for start, stop in chunks(params.receiver_size, CHUNK_BYTES // params.tag_bytes):
-        part_tags = (yield from recv(ReturnedTags)).tags
-        require(len(part_tags) == (stop - start) * params.tag_bytes, "a chunk of tags has another size than agreed")
-        returned.append(part_tags)
-    return (yield from compute(find_tags, b"".join(tags), b"".join(returned), params.tag_bytes))
+    tags = yield from dh_psi_count.exchange_as_receiver(padded, params.matching, rng, refuse_repeats=True)
+    returned = yield from recv_bytes(ReturnedTags, "tags", params.receiver_size, params.tag_bytes)
+    return (yield from compute(find_tags, tags, returned, params.tag_bytes))
 
 
 def _return(blocks: Sequence[Items], params: Params, rng: Rng) -> Script[NDArray[np.int64]]:
     """The sender's half: return sorted tags; the result is the secret order, the padded place of every position."""
     order = _secret_order(params.sender_blocks, rng)
     shuffled = yield from compute(_shuffled, blocks, params, order, rng)
-    key = rng.scalar()
-    theirs, own = list(chunks(params.receiver_size)), list(chunks(params.sender_size))
-    tags: list[bytes] = []
-    seen: list[bytes] = []
-    for turn in range(max(len(own), len(theirs))):
-        blinded = None
-        if turn < len(theirs):
-            start, stop = theirs[turn]
-            blinded = (yield from recv(BlindedItems)).points
-            require(len(blinded) == stop - start, "a chunk has another number of elements than agreed")
-        if turn < len(own):
-            part = own[turn]
-            points = yield from compute(hash_and_mask, shuffled.slice(*part), params.context, key, work=part[1] - part[0])
-            yield from send(MaskedItems(points))
-        if blinded is not None:
-            seen.append(_prefixes(blinded))
-            tags.append((yield from compute(_double_mask, blinded, key, params, work=len(blinded))))
     # Sent several times, an element would show by the multiplicity of its tag whether it is in common.
-    require((yield from compute(_all_differ, seen)), "an element came twice")
-    returned = yield from compute(_sorted_blocks, b"".join(tags), params)
-    for start, stop in chunks(params.receiver_size, CHUNK_BYTES // params.tag_bytes):
-        yield from send(ReturnedTags(returned[start * params.tag_bytes : stop * params.tag_bytes]))
+    tags = yield from dh_psi_count.exchange_as_sender(shuffled, params.matching, rng, refuse_repeats=True)
+    returned = yield from compute(_sorted_blocks, tags, params)
+    yield from send_bytes(ReturnedTags, returned, params.tag_bytes)
     return order
 
 
@@ -330,21 +285,6 @@ def _secret_order(sizes: Sequence[int], rng: Rng) -> NDArray[np.int64]:
 
 def _shuffled(blocks: Sequence[Items], params: Params, order: NDArray[np.int64], rng: Rng) -> Items:
     return padded_blocks(blocks, params.sender_blocks, rng).take(order.astype(np.uint32))
-
-
-def _prefixes(points: PointBatch) -> bytes:
-    """Half of each encoding: equal elements have equal ones, and different elements practically never."""
-    return np.frombuffer(points.data, dtype=np.uint8).reshape(-1, 32)[:, :_PREFIX_BYTES].tobytes()
-
-
-def _all_differ(prefixes: list[bytes]) -> bool:
-    ordered, _ = sort_tags(b"".join(prefixes), _PREFIX_BYTES)
-    rows = np.frombuffer(ordered, dtype=np.uint64).reshape(-1, 2)
-    return not bool((rows[1:] == rows[:-1]).all(axis=1).any())
-
-
-def _double_mask(points: PointBatch, scalar: Scalar, params: Params) -> bytes:
-    return point_tags(mask(points, scalar), params.context, params.tag_bytes)
 
 
 def _sorted_blocks(tags: bytes, params: Params) -> bytes:
