@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -62,6 +63,7 @@ __all__ = [
     "EncryptedAggregate",
     "OwnerSumAggregate",
     "asked_columns",
+    "blocks_and_vectors",
     "blocks_of",
     "check_own_weights",
     "check_weight_bounds",
@@ -285,10 +287,8 @@ class DhSumAggregate(EncryptedAggregate):
         return _unbiased(sums, shape)
 
     def answer(self, shape: RunShape, dataset: LoadedDataset, basis: Basis) -> Script[Sums | None]:
-        index, labels, terms = dataset.group_of_key, group_names(dataset, shape.terms), shape.terms
-        blocks = blocks_of(dataset.keyed.items, index, len(labels))
-        entries = entries_of(dataset)
-        vectors = [entries[index == h] for h in range(len(labels))]
+        labels, terms = group_names(dataset, shape.terms), shape.terms
+        blocks, vectors = blocks_and_vectors(dataset.keyed.items, entries_of(dataset), dataset.group_of_key, len(labels))
         cells, each, noise = terms.own_groups * len(labels), _dummies(shape.noise, terms), None
         if shape.noise is not None:
             common = draw_common(basis.rng, shape.noise, _numbers(terms), cells).reshape(terms.own_groups, -1)
@@ -520,12 +520,27 @@ def shape_of(asked: RunRequest, allow: Allow, protocol: str, sizes: tuple[int, i
 
 def blocks_of(items: Items, index: NDArray[np.int32], groups: int) -> list[Items]:
     """Return the items of each group."""
+    return blocks_and_vectors(items, np.zeros((len(items), 0), np.int64), index, groups)[0]
+
+
+def blocks_and_vectors(
+    items: Items, entries: NDArray[np.int64], index: NDArray[np.int32], groups: int
+) -> tuple[list[Items], list[NDArray[np.int64]]]:
+    """Return the items of each group in their order, and the entries of these, row by row.
+
+    Args:
+        items: one a key.
+        entries: (keys, statistics).
+        index: for each key the number of its group.
+        groups: how many groups there are, also those without a key.
+    """
     if groups == 1:
-        return [items]
-    order = np.argsort(index, kind="stable").astype(np.uint32)
-    ends = np.cumsum(np.bincount(index, minlength=groups))
-    taken = items.take(order)
-    return [taken.slice(int(start), int(stop)) for start, stop in zip([0, *ends[:-1]], ends, strict=True)]
+        return [items], [entries]
+    order = np.argsort(index.astype(np.min_scalar_type(groups)), kind="stable")  # by radix, where 16 bits hold a number
+    ends = np.cumsum(np.bincount(index, minlength=groups)).tolist()
+    items, entries = items.take(order.astype(np.uint32)), entries[order]
+    parts = list(pairwise([0, *ends]))
+    return [items.slice(start, stop) for start, stop in parts], [entries[start:stop] for start, stop in parts]
 
 
 def _dh_sum_params(shape: RunShape, context: bytes) -> dh_sum.Params:
