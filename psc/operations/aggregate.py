@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -47,6 +48,7 @@ from psc.protocols import dh_sum, masked_sums, owner_sum
 from psc.protocols.base import Script
 from psc.protocols.cells import WEIGHT_LIMIT, Sums, check_cells
 from psc.protocols.padding import SMALLEST_SIZE, padded_size
+from psc.protocols.released_sums import WIDTH_MAX, check_widths
 from psc.session.hello import AggregateTerms, Hello
 from psc.types import GroupColumn, Noise, ValueColumn, key_names
 
@@ -61,6 +63,7 @@ __all__ = [
     "EncryptedAggregate",
     "OwnerSumAggregate",
     "asked_columns",
+    "blocks_and_vectors",
     "blocks_of",
     "check_own_weights",
     "check_weight_bounds",
@@ -248,7 +251,7 @@ class DhSumAggregate(EncryptedAggregate):
 
     def _check_exact(self, shape: RunShape) -> None:
         params = _dh_sum_params(shape, b"")
-        dh_sum.check_widths(params.widths, params.output)
+        check_widths(params.widths, params.output)
         masked_sums.sections(params.layout)
 
     def _fits(self, hello: Hello, terms: AggregateTerms) -> bool:
@@ -285,10 +288,8 @@ class DhSumAggregate(EncryptedAggregate):
         return _unbiased(sums, shape)
 
     def answer(self, shape: RunShape, dataset: LoadedDataset, basis: Basis) -> Script[Sums | None]:
-        index, labels, terms = dataset.group_of_key, group_names(dataset, shape.terms), shape.terms
-        blocks = blocks_of(dataset.keyed.items, index, len(labels))
-        entries = entries_of(dataset)
-        vectors = [entries[index == h] for h in range(len(labels))]
+        labels, terms = group_names(dataset, shape.terms), shape.terms
+        blocks, vectors = blocks_and_vectors(dataset.keyed.items, entries_of(dataset), dataset.group_of_key, len(labels))
         cells, each, noise = terms.own_groups * len(labels), _dummies(shape.noise, terms), None
         if shape.noise is not None:
             common = draw_common(basis.rng, shape.noise, _numbers(terms), cells).reshape(terms.own_groups, -1)
@@ -390,9 +391,9 @@ def widths(shape: RunShape) -> tuple[int, ...]:
     for statistic, bound in zip(terms.statistics, _bounds(shape), strict=True):
         tail = 0 if shape.noise is None else noise_tail(shape.noise, _numbers(terms), bound)
         bits = (min(shape.sizes) * bound + tail).bit_length() + 1
-        if bits > dh_sum.WIDTH_MAX:
+        if bits > WIDTH_MAX:
             name = statistic_name(statistic, terms.weights)
-            raise UsageError("operations.sum-overflows", statistic=name, bits=bits, size=min(shape.sizes), limit=dh_sum.WIDTH_MAX)
+            raise UsageError("operations.sum-overflows", statistic=name, bits=bits, size=min(shape.sizes), limit=WIDTH_MAX)
         found.append(bits)
     return tuple(found)
 
@@ -520,12 +521,27 @@ def shape_of(asked: RunRequest, allow: Allow, protocol: str, sizes: tuple[int, i
 
 def blocks_of(items: Items, index: NDArray[np.int32], groups: int) -> list[Items]:
     """Return the items of each group."""
+    return blocks_and_vectors(items, np.zeros((len(items), 0), np.int64), index, groups)[0]
+
+
+def blocks_and_vectors(
+    items: Items, entries: NDArray[np.int64], index: NDArray[np.int32], groups: int
+) -> tuple[list[Items], list[NDArray[np.int64]]]:
+    """Return the items of each group in their order, and the entries of these, row by row.
+
+    Args:
+        items: one a key.
+        entries: (keys, statistics).
+        index: for each key the number of its group.
+        groups: how many groups there are, also those without a key.
+    """
     if groups == 1:
-        return [items]
-    order = np.argsort(index, kind="stable").astype(np.uint32)
-    ends = np.cumsum(np.bincount(index, minlength=groups))
-    taken = items.take(order)
-    return [taken.slice(int(start), int(stop)) for start, stop in zip([0, *ends[:-1]], ends, strict=True)]
+        return [items], [entries]
+    order = np.argsort(index.astype(np.min_scalar_type(groups)), kind="stable")  # by radix, where 16 bits hold a number
+    ends = np.cumsum(np.bincount(index, minlength=groups)).tolist()
+    items, entries = items.take(order.astype(np.uint32)), entries[order]
+    parts = list(pairwise([0, *ends]))
+    return [items.slice(start, stop) for start, stop in parts], [entries[start:stop] for start, stop in parts]
 
 
 def _dh_sum_params(shape: RunShape, context: bytes) -> dh_sum.Params:

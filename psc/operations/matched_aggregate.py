@@ -14,7 +14,7 @@ from psc.errors import UsageError
 from psc.node.tables import LoadedDataset
 from psc.operations.aggregate import (
     EncryptedAggregate,
-    blocks_of,
+    blocks_and_vectors,
     check_own_weights,
     check_weight_bounds,
     entries_of,
@@ -92,9 +92,8 @@ class VoleSumAggregate(EncryptedAggregate):
         return vole_sum.receiver(own.keyed.items, mine.index, own_weights(own), params, basis.rng, rule, labels)
 
     def answer(self, shape: RunShape, dataset: LoadedDataset, basis: Basis) -> Script[Sums | None]:
-        index, labels, entries = dataset.group_of_key, group_names(dataset, shape.terms), entries_of(dataset)
-        blocks = blocks_of(dataset.keyed.items, index, len(labels))
-        vectors = [entries[index == h] for h in range(len(labels))]
+        labels = group_names(dataset, shape.terms)
+        blocks, vectors = blocks_and_vectors(dataset.keyed.items, entries_of(dataset), dataset.group_of_key, len(labels))
         told = place_bytes(labels) if shape.output_to == "responder" else label_bytes(labels)
         return vole_sum.sender(blocks, vectors, told, _params(shape, basis.context), basis.rng)
 

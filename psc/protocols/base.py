@@ -28,8 +28,10 @@ __all__ = [
     "chunks",
     "compute",
     "recv",
+    "recv_bytes",
     "require",
     "send",
+    "send_bytes",
     "tag_bytes",
 ]
 
@@ -123,6 +125,30 @@ def chunks(count: int, size: int = CHUNK_ITEMS) -> Iterator[tuple[int, int]]:
     """Yield ``(start, stop)`` of consecutive pieces of at most ``size`` that cover ``range(count)``."""
     for start in range(0, count, size):
         yield start, min(start + size, count)
+
+
+def send_bytes(kind: Callable[[bytes], Message], data: bytes, width: int) -> Script[None]:
+    """Send entries of ``width`` bytes, as many whole ones a message as it may hold, or of a larger one a piece a message."""
+    for start, stop in chunks(len(data), _chunk_of(width)):
+        yield from send(kind(data[start:stop]))
+
+
+def recv_bytes(kind: type[Message], field: str, count: int, width: int) -> Script[bytes]:
+    """Receive ``count`` entries of ``width`` bytes, the ``field`` of messages that ``send_bytes`` sends.
+
+    Raises:
+        RemoteProtocolError: a message is of another kind, or has another size than agreed.
+    """
+    parts = []
+    for start, stop in chunks(count * width, _chunk_of(width)):
+        part: bytes = getattr((yield from recv(kind)), field)
+        require(len(part) == stop - start, f"a chunk of {field} has another size than agreed")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _chunk_of(width: int) -> int:
+    return CHUNK_BYTES // width * width or CHUNK_BYTES
 
 
 def tag_bytes(comparisons: int) -> int:

@@ -65,8 +65,10 @@ from psc.protocols.base import (
     chunks,
     compute,
     recv,
+    recv_bytes,
     require,
     send,
+    send_bytes,
     tag_bytes,
 )
 
@@ -342,14 +344,12 @@ def offer(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> Sc
     output = yield from compute(OprfOutputs.concat, outputs)
 
     tags, order = yield from compute(_padded_tags, output, params, rng)
-    for start, stop in chunks(params.sender_size, CHUNK_BYTES // params.tag_bytes):
-        yield from send(SenderTags(tags[start * params.tag_bytes : stop * params.tag_bytes]))
+    yield from send_bytes(SenderTags, tags, params.tag_bytes)
     if params.rows is not None:
         if rows is None:
             raise EncodingError("session.rows-missing")
         entries = yield from compute(seal_entries, output, rows, params, params.rows, rng)
-        for start, stop in chunks(params.entries, CHUNK_BYTES // params.entry_bytes):
-            yield from send(RowEntries(entries[start * params.entry_bytes : stop * params.entry_bytes]))
+        yield from send_bytes(RowEntries, entries, params.entry_bytes)
     return order
 
 
@@ -406,16 +406,6 @@ def _evaluate(items: Items, part: tuple[int, int], key: Scalar, context: bytes) 
 def _padded_tags(output: OprfOutputs, params: Params, rng: Rng) -> tuple[bytes, NDArray[np.uint32]]:
     dummies = rng.bytes((params.sender_size - len(output)) * params.tag_bytes)
     return sort_tags(output.tags(params.tag_bytes) + dummies, params.tag_bytes)
-
-
-def recv_bytes(kind: type[SenderTags] | type[RowEntries], field: str, count: int, width: int) -> Script[bytes]:
-    """Receive the chunks of ``count`` entries of ``width`` bytes."""
-    parts = []
-    for start, stop in chunks(count, CHUNK_BYTES // width):
-        part: bytes = getattr((yield from recv(kind)), field)
-        require(len(part) == (stop - start) * width, f"a chunk of {field} has another size than agreed")
-        parts.append(part)
-    return b"".join(parts)
 
 
 def send_positions(positions: NDArray[np.int64], tags: int, minimum: int) -> Script[None]:

@@ -33,7 +33,6 @@ import numpy as np
 
 from psc.crypto import SUITE, Items, PointBatch, Rng, Scalar, count_common, hash_and_mask, mask, point_tags, sort_tags
 from psc.protocols.base import (
-    CHUNK_BYTES,
     Message,
     ProtocolSpec,
     Script,
@@ -41,13 +40,29 @@ from psc.protocols.base import (
     chunks,
     compute,
     recv,
+    recv_bytes,
     require,
     send,
+    send_bytes,
     tag_bytes,
 )
 from psc.protocols.dh_psi import BlindedItems
 
-__all__ = ["SPEC", "CommonCount", "Count", "MaskedItems", "Params", "ReturnedTags", "message_bytes", "receiver", "sender"]
+__all__ = [
+    "SPEC",
+    "CommonCount",
+    "Count",
+    "MaskedItems",
+    "Params",
+    "ReturnedTags",
+    "exchange_as_receiver",
+    "exchange_as_sender",
+    "message_bytes",
+    "receiver",
+    "sender",
+]
+
+_PREFIX_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +139,9 @@ def receiver(items: Items, params: Params, rng: Rng) -> Script[Count]:
     """
     check_fits(items, params.receiver_size)
     padded = yield from compute(items.padded, params.receiver_size, rng)
-    blind = rng.scalar()
-    own, theirs = list(chunks(params.receiver_size)), list(chunks(params.sender_size))
-    tags: list[bytes] = []
-    for turn in range(max(len(own), len(theirs)) + 1):
-        if turn < len(own):
-            part = own[turn]
-            points = yield from compute(hash_and_mask, padded.slice(*part), params.context, blind, work=part[1] - part[0])
-            yield from send(BlindedItems(points))
-        if 1 <= turn <= len(theirs):  # one chunk behind, so that both sides compute at once
-            start, stop = theirs[turn - 1]
-            masked = yield from recv(MaskedItems)
-            require(len(masked.points) == stop - start, "a chunk has another number of elements than agreed")
-            tags.append((yield from compute(_double_mask, masked.points, blind, params, work=stop - start)))
-    returned: list[bytes] = []
-    for start, stop in chunks(params.receiver_size, CHUNK_BYTES // params.tag_bytes):
-        part_tags = (yield from recv(ReturnedTags)).tags
-        require(len(part_tags) == (stop - start) * params.tag_bytes, "a chunk of tags has another size than agreed")
-        returned.append(part_tags)
-    common = yield from compute(count_common, b"".join(tags), b"".join(returned), params.tag_bytes)
+    tags = yield from exchange_as_receiver(padded, params, rng)
+    returned = yield from recv_bytes(ReturnedTags, "tags", params.receiver_size, params.tag_bytes)
+    common = yield from compute(count_common, tags, returned, params.tag_bytes)
     if params.reveal_to_sender:
         released = common >= params.minimum_result
         yield from send(CommonCount(released, common if released else 0))
@@ -168,26 +167,11 @@ def sender(items: Items, params: Params, rng: Rng) -> Script[Count]:
     """
     check_fits(items, params.sender_size)
     shuffled = yield from compute(_shuffled, items, params.sender_size, rng)
-    key = rng.scalar()
-    theirs, own = list(chunks(params.receiver_size)), list(chunks(params.sender_size))
-    tags: list[bytes] = []
-    for turn in range(max(len(own), len(theirs))):
-        blinded = None
-        if turn < len(theirs):
-            start, stop = theirs[turn]
-            blinded = yield from recv(BlindedItems)
-            require(len(blinded.points) == stop - start, "a chunk has another number of elements than agreed")
-        if turn < len(own):
-            part = own[turn]
-            points = yield from compute(hash_and_mask, shuffled.slice(*part), params.context, key, work=part[1] - part[0])
-            yield from send(MaskedItems(points))
-        if blinded is not None:
-            tags.append((yield from compute(_double_mask, blinded.points, key, params, work=len(blinded.points))))
-    returned, _ = yield from compute(sort_tags, b"".join(tags), params.tag_bytes)
+    tags = yield from exchange_as_sender(shuffled, params, rng)
+    returned, _ = yield from compute(sort_tags, tags, params.tag_bytes)
     # Sent several times, an element would show by the multiplicity of its tag whether it is in common.
     require(not _has_repeats(returned, params.tag_bytes), "an element came twice")
-    for start, stop in chunks(params.receiver_size, CHUNK_BYTES // params.tag_bytes):
-        yield from send(ReturnedTags(returned[start * params.tag_bytes : stop * params.tag_bytes]))
+    yield from send_bytes(ReturnedTags, returned, params.tag_bytes)
     if not params.reveal_to_sender:
         return Count(None)
     answer = yield from recv(CommonCount)
@@ -207,10 +191,97 @@ def _shuffled(items: Items, size: int, rng: Rng) -> Items:
     return items.padded(size, rng).take(rng.permutation(size))
 
 
-def _has_repeats(sorted_tags: bytes, width: int) -> bool:
-    rows = np.frombuffer(sorted_tags, dtype=np.uint8).reshape(-1, width)
-    return bool((rows[1:] == rows[:-1]).all(axis=1).any())
+# --- the exchange, of this protocol and of dh-sum ------------------------------------------------------------------------
 
 
-def _double_mask(points: PointBatch, scalar: Scalar, params: Params) -> bytes:
+def exchange_as_receiver(padded: Items, params: Params, rng: Rng, *, refuse_repeats: bool = False) -> Script[bytes]:
+    """Run the receiver's half up to the returned tags, which it does not take.
+
+    Args:
+        padded: own items, ``params.receiver_size`` of them.
+        params: as agreed.
+        rng: source of the mask.
+        refuse_repeats: whether an element of the sender that comes twice is refused, by what came alone.
+
+    Returns:
+        The tags Hash(H(x)·k·b), in the order in which the sender's elements came.
+
+    Raises:
+        RemoteProtocolError: a message of the sender is malformed or unexpected.
+    """
+    blind = rng.scalar()
+    own, theirs = list(chunks(params.receiver_size)), list(chunks(params.sender_size))
+    tags: list[bytes] = []
+    seen: list[bytes] = []
+    for turn in range(max(len(own), len(theirs)) + 1):
+        if turn < len(own):
+            yield from send(BlindedItems((yield from _mask_chunk(padded, own[turn], blind, params))))
+        if 1 <= turn <= len(theirs):  # one chunk behind, so that both sides compute at once
+            masked = yield from _recv_points(MaskedItems, theirs[turn - 1])
+            if refuse_repeats:
+                seen.append(_prefixes(masked))
+            tags.append((yield from compute(_mask_again, masked, blind, params, work=len(masked))))
+    if refuse_repeats:
+        require(not (yield from compute(_one_repeats, seen)), "an element came twice")
+    return b"".join(tags)
+
+
+def exchange_as_sender(padded: Items, params: Params, rng: Rng, *, refuse_repeats: bool = False) -> Script[bytes]:
+    """Run the sender's half up to the returned tags, which it does not send.
+
+    Args:
+        padded: own items, ``params.sender_size`` of them, in an order that is secret.
+        params: as agreed.
+        rng: source of the mask.
+        refuse_repeats: whether an element of the receiver that comes twice is refused, by what came alone.
+
+    Returns:
+        The tags Hash(H(y)·b·k), in the order in which the receiver's elements came.
+
+    Raises:
+        RemoteProtocolError: a message of the receiver is malformed or unexpected.
+    """
+    key = rng.scalar()
+    own, theirs = list(chunks(params.sender_size)), list(chunks(params.receiver_size))
+    tags: list[bytes] = []
+    seen: list[bytes] = []
+    for turn in range(max(len(own), len(theirs))):
+        blinded = (yield from _recv_points(BlindedItems, theirs[turn])) if turn < len(theirs) else None
+        if turn < len(own):
+            yield from send(MaskedItems((yield from _mask_chunk(padded, own[turn], key, params))))
+        if blinded is not None:
+            if refuse_repeats:
+                seen.append(_prefixes(blinded))
+            tags.append((yield from compute(_mask_again, blinded, key, params, work=len(blinded))))
+    if refuse_repeats:
+        require(not (yield from compute(_one_repeats, seen)), "an element came twice")
+    return b"".join(tags)
+
+
+def _mask_chunk(padded: Items, part: tuple[int, int], scalar: Scalar, params: Params) -> Script[PointBatch]:
+    return (yield from compute(hash_and_mask, padded.slice(*part), params.context, scalar, work=part[1] - part[0]))
+
+
+def _recv_points(kind: type[BlindedItems] | type[MaskedItems], part: tuple[int, int]) -> Script[PointBatch]:
+    points: PointBatch = (yield from recv(kind)).points
+    require(len(points) == part[1] - part[0], "a chunk has another number of elements than agreed")
+    return points
+
+
+def _mask_again(points: PointBatch, scalar: Scalar, params: Params) -> bytes:
     return point_tags(mask(points, scalar), params.context, params.tag_bytes)
+
+
+def _prefixes(points: PointBatch) -> bytes:
+    """Half of each encoding: equal elements have equal ones, and different elements practically never."""
+    return np.frombuffer(points.data, dtype=np.uint8).reshape(-1, 32)[:, :_PREFIX_BYTES].tobytes()
+
+
+def _one_repeats(prefixes: list[bytes]) -> bool:
+    return _has_repeats(sort_tags(b"".join(prefixes), _PREFIX_BYTES)[0], _PREFIX_BYTES)
+
+
+def _has_repeats(entries: bytes, width: int) -> bool:
+    """Say whether two of the sorted entries of ``width`` bytes are equal."""
+    rows = np.frombuffer(entries, dtype=f"V{width}")
+    return bool((rows[1:] == rows[:-1]).any())

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from psc.crypto import Rng
 from psc.crypto.sums import SumEngine
-from psc.protocols.base import CHUNK_BYTES, Message, Script, chunks, compute, recv, require, send
+from psc.protocols.base import Message, Script, chunks, compute, recv_bytes, send_bytes
 
 __all__ = [
     "EncryptedValues",
@@ -191,20 +191,20 @@ def matcher(layout: Layout, layers: Sequence[Layer], offsets: NDArray[np.uint64]
     """
     engine = layout.engine
     for index, section in enumerate(sections(layout)):
-        material = yield from _recv_pieces(SumKeys, "material", engine.key_bytes(layout.columns), 1)
+        material = yield from recv_bytes(SumKeys, "material", engine.key_bytes(layout.columns), 1)
         sums = yield from compute(engine.matcher, layout.context, index, layout.columns, section.cells, material)
         local = [_local_cells(layer.cells, layout, section) for layer in layers]
         factors = [None if layer.weights is None else layer.weights[slice(*section.positions)] for layer in layers]
         for start, stop in _batches(layout, section):
             count = (stop - start) * layout.columns
-            data = yield from _recv_pieces(EncryptedValues, "ciphertexts", engine.ciphertext_bytes, count)
+            data = yield from recv_bytes(EncryptedValues, "ciphertexts", count, engine.ciphertext_bytes)
             part = slice(start * engine.block, stop * engine.block)
             split = _split(data, engine.ciphertext_bytes)
             rows = [split[at : at + layout.columns] for at in range(0, count, layout.columns)]
             for cells, weights in zip(local, factors, strict=True):
                 yield from compute(sums.absorb, start, rows, cells[part], None if weights is None else weights[part])
         replies = yield from compute(sums.finish, offsets[_numbers(layout, section)], rng)
-        yield from _send_pieces(MaskedSums, replies, engine.reply_bytes(layout.columns))
+        yield from send_bytes(MaskedSums, b"".join(replies), engine.reply_bytes(layout.columns))
 
 
 def owner(layout: Layout, values: NDArray[np.int64], rng: Rng) -> Script[NDArray[np.uint64]]:
@@ -229,13 +229,14 @@ def owner(layout: Layout, values: NDArray[np.int64], rng: Rng) -> Script[NDArray
     for index, section in enumerate(sections(layout)):
         keys = yield from compute(engine.owner, layout.context, index, layout.columns, rng)
         material = yield from compute(keys.key_material)
-        yield from _send_pieces(SumKeys, [material], 1)
+        yield from send_bytes(SumKeys, material, 1)
         rows = values[slice(*section.positions)]
         for start, stop in _batches(layout, section):
             part = rows[start * engine.block : stop * engine.block]
             blocks = yield from compute(keys.encrypt, start, part)
-            yield from _send_pieces(EncryptedValues, [one for block in blocks for one in block], engine.ciphertext_bytes)
-        data = yield from _recv_pieces(MaskedSums, "replies", engine.reply_bytes(layout.columns), section.cells)
+            ciphertexts = b"".join(one for block in blocks for one in block)
+            yield from send_bytes(EncryptedValues, ciphertexts, engine.ciphertext_bytes)
+        data = yield from recv_bytes(MaskedSums, "replies", section.cells, engine.reply_bytes(layout.columns))
         replies = _split(data, engine.reply_bytes(layout.columns))
         released[_numbers(layout, section)] = yield from compute(keys.release, replies)
     return released
@@ -262,27 +263,3 @@ def _local_cells(cells: NDArray[np.int32], layout: Layout, section: Section) -> 
 
 def _split(data: bytes, size: int) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
-
-
-def _pieces(total: int, unit: int) -> list[tuple[int, int]]:
-    """Cut ``total`` bytes into messages of whole units, or of a message's size where a unit is larger."""
-    return list(chunks(total, CHUNK_BYTES // unit * unit or CHUNK_BYTES))
-
-
-def _send_pieces(
-    kind: type[SumKeys] | type[EncryptedValues] | type[MaskedSums], parts: Sequence[bytes], unit: int
-) -> Script[None]:
-    data = b"".join(parts)
-    for start, stop in _pieces(len(data), unit):
-        yield from send(kind(data[start:stop]))
-
-
-def _recv_pieces(
-    kind: type[SumKeys] | type[EncryptedValues] | type[MaskedSums], field: str, unit: int, count: int
-) -> Script[bytes]:
-    parts = []
-    for start, stop in _pieces(unit * count, unit):
-        part: bytes = getattr((yield from recv(kind)), field)
-        require(len(part) == stop - start, f"a piece of {field} has another size than agreed")
-        parts.append(part)
-    return b"".join(parts)

@@ -80,8 +80,10 @@ from psc.protocols.base import (
     chunks,
     compute,
     recv,
+    recv_bytes,
     require,
     send,
+    send_bytes,
 )
 from psc.protocols.dh_psi import (
     Found,
@@ -92,7 +94,6 @@ from psc.protocols.dh_psi import (
     SenderTags,
     distinct,
     open_entries,
-    recv_bytes,
     recv_positions,
     seal_entries,
     send_positions,
@@ -312,8 +313,7 @@ def offer(items: Items, rows: SenderRows | None, params: Params, rng: Rng) -> Sc
     yield from compute(outputs.prepare, work=len(items))
 
     tags, order = yield from compute(outputs.sorted_tags)
-    for start, stop in chunks(params.sender_size, CHUNK_BYTES // params.tag_bytes):
-        yield from send(SenderTags(tags[start * params.tag_bytes : stop * params.tag_bytes]))
+    yield from send_bytes(SenderTags, tags, params.tag_bytes)
     if params.rows is not None:
         if rows is None:
             raise EncodingError("session.rows-missing")
@@ -411,8 +411,7 @@ def _vole_sender(params: Params, rng: Rng) -> Script[VoleShares]:
 def _send_rows(outputs: VolePsiOutputs, rows: SenderRows, params: Params, shape: dh_psi.RowShape, rng: Rng) -> Script[None]:
     output = yield from compute(outputs.outputs)
     entries = yield from compute(seal_entries, output, rows, params, shape, rng)
-    for start, stop in chunks(params.entries, CHUNK_BYTES // params.entry_bytes):
-        yield from send(RowEntries(entries[start * params.entry_bytes : stop * params.entry_bytes]))
+    yield from send_bytes(RowEntries, entries, params.entry_bytes)
 
 
 def _send_chunks(kind: type[_Chunk], data: bytes) -> Script[None]:

@@ -8,6 +8,7 @@
                           <------------  SenderTags         truncated F(x), padded, sorted in each of the sender's blocks
       position of every own item among the tags; so the cell of every position, or none
       (homomorphic leg)   masked sums a cell  <---------->  encrypted values in the order of the tags (``masked_sums``)
+      (the ending, ``released_sums``)
       GroupLabels, CellCounts             ------------>     (when the output goes to the sender)
                           <------------  ReleasedSums       low bits of sum + offset + noise (when it goes to the receiver)
 
@@ -49,28 +50,24 @@ from numpy.typing import NDArray
 from psc.crypto import Items, Rng, find_tags, sort_tags
 from psc.crypto.sums import SumEngine
 from psc.crypto.vole import VolePsiOutputs
-from psc.protocols import masked_sums, vole_psi
-from psc.protocols.base import CHUNK_BYTES, ProtocolSpec, Script, check_fits, chunks, compute, require, send
+from psc.protocols import masked_sums, released_sums, vole_psi
+from psc.protocols.base import ProtocolSpec, Script, check_fits, compute, recv_bytes, require, send_bytes
 from psc.protocols.cells import (
     WEIGHT_LIMIT,
     Sums,
     Withhold,
-    check_blocks,
     check_cells,
     check_input,
     check_labels,
     groups_within,
     padded_blocks,
-    recv_counts,
     recv_labels,
-    send_counts,
     send_labels,
     values_in_order,
     weights_within,
     withheld_cells,
 )
-from psc.protocols.dh_psi import SenderTags, distinct, recv_bytes
-from psc.protocols.dh_sum import WIDTH_MAX, check_widths, low_bits, recv_sums, send_sums, signed
+from psc.protocols.dh_psi import SenderTags, distinct
 from psc.types import OutputTo
 
 __all__ = ["LEAKAGE", "SPEC", "Params", "check_feasible", "message_bytes", "receiver", "sender"]
@@ -139,6 +136,12 @@ class Params:
         groups = self.receiver_groups * layers
         return masked_sums.Layout(self.context, groups, self.sender_blocks, columns, self.engine, heaviest, layers)
 
+    @property
+    def ending(self) -> released_sums.Ending:
+        """Shape of the ending; of the receiver's groups only the whole size is known, which bounds each."""
+        bounds, minima = (self.receiver_size,) * self.receiver_groups, (self.minimum_group, self.minimum_result)
+        return released_sums.Ending(bounds, self.receiver_size, self.sender_blocks, self.widths, self.output, *minima)
+
 
 LEAKAGE: dict[OutputTo, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "receiver": (
@@ -203,27 +206,18 @@ def receiver(
     check_labels(labels, params.receiver_groups)
     check_input(weights.shape == (len(items), params.weight_columns) and weights_within(weights), "weights")
     check_input(groups.shape == (len(items),) and groups_within(groups, params.receiver_groups), "groups")
-    to_us, to_them = params.output != "responder", params.output != "receiver"
     names = yield from recv_labels(params.shape[1])
     rule = withhold(names)  # it may refuse; later, when counts are known, a refusal would tell the sender about them
     positions = yield from _match(items, params, rng)
     matched = np.flatnonzero(positions >= 0)
     counts, cells = yield from compute(_cells, positions[matched], groups[matched], params)
     withheld = yield from compute(withheld_cells, counts, rule, params.minimum_group, params.minimum_result)
-    offsets = _offsets(withheld, params, rng)
+    offsets = released_sums.draw_offsets(params.ending, _learned(withheld, params), rng)
     if params.widths:
         shown = matched[~withheld.reshape(-1)[cells]]
         layers = yield from compute(_layers, positions[shown], groups[shown], weights[shown], params)
         yield from masked_sums.matcher(params.layout, layers, offsets, rng)
-    if to_them:
-        yield from send_labels(labels)
-        yield from send_counts(counts, withheld)
-    if not to_us:
-        return Sums(counts, None, (), withheld)
-    words = yield from recv_sums(params.cells, params.widths)
-    sums = signed(words - _own_layers(offsets, params), params.widths).reshape(*params.shape, -1)
-    sums[withheld] = 0
-    return Sums(counts, sums, names, withheld)
+    return (yield from released_sums.take(params.ending, counts, withheld, _own_layers(offsets, params), labels, names))
 
 
 def sender(
@@ -256,33 +250,14 @@ def sender(
         The sender learns the receiver's padded size and, when the output goes to it, counts and sums that are not withheld.
     """
     _check(params)
-    check_blocks(blocks, params.sender_blocks)
-    check_labels(labels, params.shape[1])
-    check_input([vector.shape for vector in vectors] == [(len(block), len(params.widths)) for block in blocks], "values")
-    check_input(noise is None or noise.shape == (params.cells, len(params.widths)), "noise")
-    check_input(noise is None or params.output != "responder", "noise")
-    to_us, to_them = params.output != "receiver", params.output != "responder"
+    released_sums.check_given(params.ending, blocks, vectors, labels, noise)
     yield from send_labels(labels)
     order = yield from _be_matched(blocks, params, rng)
     words = np.zeros((params.cells, len(params.widths)), dtype=np.uint64)
     if params.widths:
         values = yield from compute(values_in_order, vectors, params.sender_blocks, len(params.widths), order)
         words = _own_layers((yield from masked_sums.owner(params.layout, values, rng)), params)
-    if noise is not None:
-        words += noise.astype(np.uint64)
-    words &= low_bits(params.widths)
-    if not to_us:
-        yield from send_sums(words)
-        return None
-    names = yield from recv_labels(params.shape[0])
-    # Of the receiver's groups only the whole size is known: it bounds each.
-    limits = (params.receiver_size,) * params.receiver_groups
-    counts, withheld = yield from recv_counts(limits, params.sender_blocks, params.minimum_group, params.minimum_result)
-    require(int(counts.sum()) <= params.receiver_size, "the counts are larger than the sets")
-    words[withheld.reshape(-1)] = 0
-    if to_them:
-        yield from send_sums(words)
-    return Sums(counts, signed(words, params.widths).reshape(*params.shape, -1), names, withheld)
+    return (yield from released_sums.give(params.ending, words, noise))
 
 
 def check_feasible(params: Params) -> None:
@@ -293,22 +268,17 @@ def check_feasible(params: Params) -> None:
         CryptoError: the engine cannot make sums of this size exactly, or hide them.
     """
     check_cells(params.receiver_groups * max(len(params.layers), 1), len(params.sender_blocks))
-    check_widths(params.widths, params.output)
+    released_sums.check_widths(params.widths, params.output)
     if params.widths:
         masked_sums.sections(params.layout)
 
 
 def message_bytes(params: Params) -> tuple[int, int]:
     """Return the payload bytes of a run, receiver to sender and back, without the names of groups."""
-    forward, back = vole_psi.message_bytes(params.matching)
-    if params.widths:
-        replies, ciphertexts = masked_sums.leg_bytes(params.layout)
-        forward, back = forward + replies, back + ciphertexts
-    if params.output != "receiver":
-        forward += 8 * params.cells + (params.cells + 7) // 8
-    if params.output != "responder":
-        back += 8 * params.cells * len(params.widths)
-    return forward, back
+    matching = vole_psi.message_bytes(params.matching)
+    leg = masked_sums.leg_bytes(params.layout) if params.widths else (0, 0)
+    ending = released_sums.ending_bytes(params.ending)
+    return matching[0] + leg[0] + ending[0], matching[1] + leg[1] + ending[1]
 
 
 # --- matching ------------------------------------------------------------------------------------------------------------
@@ -333,8 +303,7 @@ def _be_matched(blocks: Sequence[Items], params: Params, rng: Rng) -> Script[NDA
     outputs = yield from vole_psi.evaluate_all(padded, params.matching, rng)
     tags = yield from compute(_tags, outputs, size, work=sum(len(block) for block in blocks))
     ordered, order = yield from compute(_sorted_blocks, tags, params)
-    for start, stop in chunks(params.sender_size, CHUNK_BYTES // size):
-        yield from send(SenderTags(ordered[start * size : stop * size]))
+    yield from send_bytes(SenderTags, ordered, size)
     return order
 
 
@@ -371,8 +340,7 @@ def _check(params: Params) -> None:
     check_feasible(params)
     check_input(len(params.weights) == len(params.widths), "weights of statistics")
     check_input(all(weight is None or 0 <= weight < params.weight_columns for weight in params.weights), "weight columns")
-    check_input(min(params.sender_blocks) >= 1, "sizes of groups")
-    check_input(all(1 <= width <= WIDTH_MAX for width in params.widths), "widths")
+    released_sums.check(params.ending)
 
 
 def _layers(
@@ -392,16 +360,12 @@ def _layers(
     return found
 
 
-def _offsets(withheld: NDArray[np.bool_], params: Params, rng: Rng) -> NDArray[np.uint64]:
-    """What hides the sums of the leg's cells from the sender: all 64 bits, or those above W where it is to learn the others."""
+def _learned(withheld: NDArray[np.bool_], params: Params) -> NDArray[np.bool_]:
+    """Which sums of the leg's cells the sender may learn: each statistic's in its own layer, where the cell is shown."""
     layers, columns = len(params.layers), len(params.widths)
-    words = np.frombuffer(rng.bytes(8 * params.cells * layers * columns), dtype="<u8").astype(np.uint64)
-    if params.output == "receiver" or not columns:
-        return words.reshape(params.cells * layers, columns)
-    words = words.reshape(params.shape[0], layers, params.shape[1], columns)
-    wanted = np.array([[weight == layer for weight in params.weights] for layer in params.layers])
-    learned = wanted[None, :, None, :] & ~withheld[:, None, :, None]
-    return np.where(learned, words & ~low_bits(params.widths), words).reshape(-1, columns)
+    wanted = np.array([[weight == layer for weight in params.weights] for layer in params.layers], dtype=np.bool_)
+    learned = wanted.reshape(1, layers, 1, columns) & ~withheld[:, None, :, None]
+    return learned.reshape(params.cells * layers, columns)
 
 
 def _own_layers(words: NDArray[np.uint64], params: Params) -> NDArray[np.uint64]:

@@ -17,7 +17,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from psc._proto.psc.v1 import messages_pb2 as wire
 from psc.crypto import PointBatch
 from psc.errors import LocalProtocolError, MalformedMessageError
-from psc.protocols import cells, dh_psi, dh_psi_count, dh_sum, masked_sums, owner_sum, vole_psi
+from psc.protocols import cells, dh_psi, dh_psi_count, masked_sums, owner_sum, released_sums, vole_psi
 from psc.protocols.base import Message
 
 __all__ = ["Confirmation", "ReceiptSignature", "decode", "encode"]
@@ -54,7 +54,7 @@ _KINDS: dict[str, type[Message]] = {
     "encrypted_values": masked_sums.EncryptedValues,
     "masked_sums": masked_sums.MaskedSums,
     "cell_counts": cells.CellCounts,
-    "released_sums": dh_sum.ReleasedSums,
+    "released_sums": released_sums.ReleasedSums,
     "released_table": owner_sum.ReleasedTable,
     "vole_choices": vole_psi.VoleChoices,
     "vole_extension": vole_psi.VoleExtension,

@@ -31,8 +31,8 @@ from psc.operations.terms import play_of
 from psc.protocols import dh_psi, dh_psi_count
 from psc.protocols.base import Message
 from psc.protocols.cells import CellCounts, GroupLabels, word_bytes
-from psc.protocols.dh_sum import ReleasedSums
 from psc.protocols.owner_sum import ReleasedTable
+from psc.protocols.released_sums import ReleasedSums
 from psc.session.channel import Channel
 from psc.session.drive import drive
 from psc.session.hello import Accept, Hello, SessionId

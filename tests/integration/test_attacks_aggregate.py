@@ -25,6 +25,7 @@ from psc.protocols.base import Message, Script, recv, send
 from psc.protocols.cells import GroupLabels
 from psc.protocols.dh_psi import BlindedItems
 from psc.protocols.dh_psi_count import MaskedItems, ReturnedTags
+from psc.protocols.released_sums import TOGETHER_MAX, ReleasedSums
 from psc.session.drive import run_pair
 from psc.types import KeyColumn, Noise, OutputTo, ValueColumn
 from tests.protocol_cases import CONTEXT, through_codec
@@ -222,7 +223,7 @@ def released_words(case: Case, receiver: Any) -> NDArray[np.uint64]:
     pieces: list[bytes] = []
 
     def tap(who: str, message: Message) -> Message:
-        if isinstance(message, dh_sum.ReleasedSums):
+        if isinstance(message, ReleasedSums):
             pieces.append(message.sums)
         return through_codec(who, message)
 
@@ -385,7 +386,7 @@ def test_in_the_protocol_a_release_tells_no_more_of_the_key_than_its_width() -> 
         words: list[bytes] = []
 
         def tap(who: str, message: Message, words: list[bytes] = words) -> Message:
-            if isinstance(message, dh_sum.ReleasedSums):
+            if isinstance(message, ReleasedSums):
                 words.append(message.sums)
             return through_codec(who, message)
 
@@ -421,7 +422,7 @@ def test_keys_of_the_owners_making_tell_it_w_bits_a_column_of_the_re_randomiser_
     together, alone = read_of_u(output)
     assert together == alone
     assert set(alone) == {-1, 0, 1}
-    assert math.ceil(dh_sum.TOGETHER_MAX / math.log2(3)) == 1830 < MARGIN
+    assert math.ceil(TOGETHER_MAX / math.log2(3)) == 1830 < MARGIN
     wide = made_up(10, 10, 5, statistics=128, seed=11)
     with pytest.raises(UsageError):  # 128 columns of 40 bits would tell 3,200 of the 8,192
         run(wide, RLWE, RLWE, output)

@@ -20,7 +20,7 @@ from psc.errors import EncodingError, LocalProtocolError, MalformedMessageError,
 from psc.protocols import dh_sum, masked_sums
 from psc.protocols.base import CHUNK_BYTES, CHUNK_ITEMS, Message
 from psc.protocols.cells import CellCounts, CellRule, GroupLabels, Sums
-from psc.protocols.dh_sum import ReleasedSums
+from psc.protocols.released_sums import ReleasedSums
 from psc.testing.ideal import ClearSums
 from psc.types import OutputTo
 from tests.protocol_cases import CONTEXT, through_codec

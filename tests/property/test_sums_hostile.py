@@ -18,8 +18,8 @@ from psc.protocols.base import Message
 from psc.protocols.cells import CellCounts, GroupLabels
 from psc.protocols.dh_psi import BlindedItems, RowEntries, SenderTags
 from psc.protocols.dh_psi_count import MaskedItems, ReturnedTags
-from psc.protocols.dh_sum import ReleasedSums
 from psc.protocols.masked_sums import EncryptedValues, MaskedSums, SumKeys
+from psc.protocols.released_sums import ReleasedSums
 from psc.session.drive import run_pair
 from psc.testing.ideal import ClearSums
 from tests.sum_cases import CLEAR, labels_of, made_up, nothing, scripts, sums
@@ -126,6 +126,7 @@ def _counts(*numbers: int, withheld: int = 0) -> CellCounts:
 
 BAD_COUNTS = {
     "larger than the smaller block": _counts(65, 5, 5, 5),
+    "larger together than all of the receiver's": _counts(64, 64, 64, 3),
     "negative": _counts(-1, 5, 5, 5),
     "beyond every bound": _counts(5, 5, 5, -(1 << 63)),
     "withheld and not zero": _counts(5, 5, 5, 5, withheld=8),

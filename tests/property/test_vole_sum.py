@@ -20,7 +20,7 @@ from psc.protocols import masked_sums, vole_sum
 from psc.protocols.base import CHUNK_BYTES, Message
 from psc.protocols.cells import CellCounts, CellRule, GroupLabels, Sums
 from psc.protocols.dh_psi import RowEntries, SenderTags
-from psc.protocols.dh_sum import TOGETHER_MAX, ReleasedSums
+from psc.protocols.released_sums import TOGETHER_MAX, ReleasedSums
 from psc.testing.ideal import ClearSums, ideal_sums
 from psc.types import OutputTo
 from tests.protocol_cases import through_codec

@@ -14,9 +14,9 @@ from psc.protocols.base import CHUNK_BYTES, Message
 from psc.protocols.cells import LABEL_BYTES_MAX, CellCounts, GroupLabels
 from psc.protocols.dh_psi import BlindedItems, EvaluatedItems, MatchedPositions, RowEntries, SenderTags
 from psc.protocols.dh_psi_count import CommonCount, MaskedItems, ReturnedTags
-from psc.protocols.dh_sum import ReleasedSums
 from psc.protocols.masked_sums import EncryptedValues, MaskedSums, SumKeys
 from psc.protocols.owner_sum import ReleasedTable
+from psc.protocols.released_sums import ReleasedSums
 from psc.session.channel import MAX_FRAME_BYTES
 from psc.session.codec import _KINDS, Confirmation, ReceiptSignature, decode, encode
 
