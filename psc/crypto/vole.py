@@ -15,8 +15,9 @@ and products at the receiver, delta and shares at the sender. vole-psi uses them
 ``.extension()``                                     first message
 ``.expand(trees, rng)``                              takes the trees; the challenge in malicious mode, else ``None``
 ``.finish(answer)``                                  malicious mode checks the answer; the receiver's part, ``VoleVectors``
-``VolePsiReceiver.start(context, m, malicious, items, vectors, commitment, rng)``  encodes distinct items; m is the sender's size
+``VolePsiReceiver.start(context, n, m, malicious, commitment, rng)``  n and m: the receiver's and the sender's size
 ``.seed()``                                          first message, 32 bytes
+``.encode(items, vectors)``                          takes the receiver's distinct items, exactly n
 ``.masked(start, stop)``                             elements of the masked table, 16 bytes each
 ``.mask()``                                          malicious mode: 16 bytes, to be sent after the whole table; else ``None``
 ``.finish(opening)``                                 malicious mode checks the opening; ``VolePsiOutputs``
