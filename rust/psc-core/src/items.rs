@@ -42,7 +42,29 @@ pub struct Column<'a> {
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Store {
     data: Vec<u8>,
-    ends: Vec<usize>,
+    ends: Ends,
+}
+
+/// Where the items of a storage end.
+#[derive(Zeroize)]
+enum Ends {
+    /// All are of one length, as those of one kind of key often are: what says so takes no memory.
+    Every(usize),
+    Each(Vec<usize>),
+}
+
+impl Ends {
+    fn of(ends: Vec<usize>) -> Self {
+        let length = ends.first().copied().unwrap_or(0);
+        if (1..).zip(&ends).all(|(count, &end)| end == count * length) { Self::Every(length) } else { Self::Each(ends) }
+    }
+
+    fn range(&self, at: usize) -> std::ops::Range<usize> {
+        match self {
+            Self::Every(length) => at * length..(at + 1) * length,
+            Self::Each(ends) => (if at == 0 { 0 } else { ends[at - 1] })..ends[at],
+        }
+    }
 }
 
 /// A batch of byte strings: those of one storage, then as many dummies as pad it. Slices share the storage, which is
@@ -100,30 +122,35 @@ impl Items {
         length_of: impl Fn(usize) -> usize + Sync,
         write: impl Fn(usize, &mut [u8]) + Sync,
     ) -> Result<Self> {
-        let (mut data, mut ends) = (memory::zeros(total), memory::zeros(count));
-        let mut end = 0;
-        for (row, place) in ends.iter_mut().enumerate() {
-            end += length_of(row);
-            *place = end;
-        }
-        let (mut left, mut begin) = (&mut data[..], 0);
+        let length = if count == 0 { 0 } else { length_of(0) };
+        let ends = if (1..count).all(|row| length_of(row) == length) {
+            Ends::Every(length)
+        } else {
+            let mut ends = memory::zeros(count);
+            ends.iter_mut().enumerate().fold(0, |begin, (row, end)| {
+                *end = begin + length_of(row);
+                *end
+            });
+            Ends::Each(ends)
+        };
+        let mut data = memory::zeros(total);
+        let mut left = &mut data[..];
         let mut tasks = Vec::with_capacity(count.div_ceil(TASK_ITEMS));
-        for (task, ends) in ends.chunks(TASK_ITEMS).enumerate() {
-            let stop = ends[ends.len() - 1];
-            let (own, rest) = left.split_at_mut(stop - begin);
-            tasks.push((task * TASK_ITEMS, begin, own, ends));
-            (left, begin) = (rest, stop);
+        for first in (0..count).step_by(TASK_ITEMS) {
+            let stop = count.min(first + TASK_ITEMS);
+            let (own, rest) = left.split_at_mut(ends.range(stop - 1).end - ends.range(first).start);
+            tasks.push((first..stop, own));
+            left = rest;
         }
         parallel::install(|| {
-            tasks.into_par_iter().for_each(|(first, begin, data, ends)| {
-                let mut at = 0;
-                for (row, end) in (first..).zip(ends) {
-                    write(row, &mut data[at..end - begin]);
-                    at = end - begin;
+            tasks.into_par_iter().for_each(|(rows, mut data)| {
+                for row in rows {
+                    let place = data.split_off_mut(..ends.range(row).len()).expect("the lengths add up");
+                    write(row, place);
                 }
             });
         })?;
-        Ok(Self::own(data, ends))
+        Ok(Self::own(data, ends, count))
     }
 
     /// Take byte strings as they are.
@@ -139,11 +166,11 @@ impl Items {
             data.extend_from_slice(slice);
             ends.push(data.len());
         }
-        Ok(Self::own(data, ends))
+        let count = ends.len();
+        Ok(Self::own(data, Ends::of(ends), count))
     }
 
-    fn own(data: Vec<u8>, ends: Vec<usize>) -> Self {
-        let stop = ends.len();
+    fn own(data: Vec<u8>, ends: Ends, stop: usize) -> Self {
         Self { store: Arc::new(Store { data, ends }), start: 0, stop, dummies: None }
     }
 
@@ -165,8 +192,7 @@ impl Items {
             assert!(at - self.stop < dummies.len(), "item {index} of {}", self.len());
             return &dummies[at - self.stop];
         }
-        let begin = if at == 0 { 0 } else { self.store.ends[at - 1] };
-        &self.store.data[begin..self.store.ends[at]]
+        &self.store.data[self.store.ends.range(at)]
     }
 
     /// The items `start..stop`, without copying those of the storage.
@@ -253,7 +279,8 @@ impl Items {
             data.extend_from_slice(item);
             ends.push(data.len());
         }
-        Ok(Self::own(data, ends))
+        let count = ends.len();
+        Ok(Self::own(data, Ends::of(ends), count))
     }
 
     /// All items in order.
