@@ -158,7 +158,7 @@ def _check_quotes(ref: FileRef, fields: int, delimiter: str) -> bool:
     ends = np.zeros(256, bool)  # what may stand beside a quote
     ends[[_QUOTE, _LF, _CR, ord(delimiter)]] = True
     count, before, clean = 0, _LF, True
-    chunk = bytearray(_BLOCK_BYTES)  # one for the whole file: memory that is touched again costs less than new
+    chunk = bytearray(_CHUNK_BYTES)  # one for the whole file: memory that is touched again costs less than new
     with opened(ref) as stream:
         if stream.read(3) != _BOM:
             stream.seek(0)
