@@ -421,6 +421,11 @@ impl Evaluated {
         Ok(OprfOutputs::scatter(&sorted, self.rows.positions(0, self.rows.len())))
     }
 
+    /// The tags of the items, in their order: the first bytes of [`Evaluated::outputs`] without what is behind them.
+    pub fn tags_in_order(&self) -> Result<Vec<u8>> {
+        Ok(matching::scatter(self.tags()?, self.rows.positions(0, self.rows.len()), self.parameters.tag_bytes()))
+    }
+
     /// The sender's message: its tags, sorted as byte strings; and for each the position of its item.
     pub fn sorted_tags(&self) -> Result<(Vec<u8>, Vec<u32>)> {
         let tags = self.tags()?;

@@ -297,6 +297,12 @@ impl VolePsiOutputs {
         Ok(py.detach(|| self.0.prepare())?)
     }
 
+    /// Return the tags of the items, in their order.
+    fn tags<'py>(&self, py: Python<'py>) -> Bytes<'py> {
+        let tags = py.detach(|| self.0.tags_in_order())?;
+        Ok(PyBytes::new(py, &tags))
+    }
+
     /// Return the tags of the items, sorted, and for each the position of its item.
     fn sorted_tags<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyBytes>, Array<'py>)> {
         let (tags, order) = py.detach(|| self.0.sorted_tags()).map_err(CoreError)?;

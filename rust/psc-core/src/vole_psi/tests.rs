@@ -365,6 +365,8 @@ fn outputs_agree_on_common_items() {
     for (tag, &position) in tags.chunks_exact(parameters.tag_bytes()).zip(&order) {
         assert_eq!(tag, &theirs[position as usize][..parameters.tag_bytes()]);
     }
+    let in_order: Vec<u8> = theirs.iter().flat_map(|output| output[..parameters.tag_bytes()].to_vec()).collect();
+    assert_eq!(sender.tags_in_order().unwrap(), in_order);
 }
 
 /// Both ends must compute the same, on every machine and in every release.
