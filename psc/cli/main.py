@@ -69,6 +69,8 @@ def main() -> None:
     """Run the command line and end the process."""
     gc.disable()  # a third of the time that modules take to load; ``Cli`` enables it when they are loaded
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: they would wait for work of which there is none
+    # Arrow's own allocators keep what they got in huge pages: a tenth more memory at the peak, and the time to fill it.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if "demo" not in sys.argv:
         sys.meta_path.insert(0, _WithoutPandas())
     try:
