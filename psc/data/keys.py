@@ -76,7 +76,7 @@ class Keyed:
     """
 
     items: Items
-    row_of: npt.NDArray[np.int64]
+    row_of: npt.NDArray[np.uint32]
     group_of_row: npt.NDArray[np.uint32]
     table: pa.Table
     rows_total: int
@@ -230,9 +230,11 @@ class KeyReading:
         return f"KeyReading({self.source.name!r}, rows={len(self.classes)}, refused={int(np.count_nonzero(self.classes))})"
 
     @property
-    def kept(self) -> npt.NDArray[np.int64]:
-        """The 0-based rows that have a key, ascending."""
-        return np.flatnonzero(self.classes == CellClass.OK)
+    def kept(self) -> npt.NDArray[np.uint32]:
+        """The 0-based rows that have a key, ascending; there are fewer than 2^32, as there are of items."""
+        if not self.classes.any():
+            return np.arange(len(self.classes), dtype=np.uint32)
+        return np.flatnonzero(self.classes == CellClass.OK).astype(np.uint32)
 
     def items(self) -> Items:
         """Encode the keys of the kept rows, one item a row."""
