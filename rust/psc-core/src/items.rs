@@ -26,6 +26,8 @@ pub const SHARDS_MAX: usize = 1 << 16;
 const SPLIT_ITEMS: usize = 256;
 /// Items that one task writes.
 const TASK_ITEMS: usize = 1 << 14;
+/// Items that are hashed before they go into a table: few, so that the hashes are still in the cache.
+const HASHED_ITEMS: usize = 1 << 16;
 /// Items whose places in a table are fetched together: these loads do not wait for each other.
 const TOGETHER: usize = 32;
 
@@ -270,17 +272,22 @@ impl Items {
 
     /// The items of several batches, one batch after the other.
     pub fn concat(parts: &[&Self]) -> Result<Self> {
-        let count = parts.iter().map(|part| part.len()).sum();
-        check_range("items", count, 0, ITEMS_MAX)?;
-        let items = || parts.iter().flat_map(|part| part.iter());
-        let mut data = Vec::with_capacity(items().map(<[u8]>::len).sum());
-        let mut ends = Vec::with_capacity(count);
-        for item in items() {
-            data.extend_from_slice(item);
-            ends.push(data.len());
+        if let [one] = parts {
+            return Ok((*one).clone()); // they share the storage
         }
-        let count = ends.len();
-        Ok(Self::own(data, Ends::of(ends), count))
+        let mut count = 0;
+        let mut starts = Vec::with_capacity(parts.len());
+        for part in parts {
+            starts.push(count);
+            count += part.len();
+        }
+        check_range("items", count, 0, ITEMS_MAX)?;
+        let item = |at: usize| {
+            let part = starts.partition_point(|&start| start <= at) - 1;
+            parts[part].get(at - starts[part])
+        };
+        let total = parts.iter().flat_map(|part| part.iter()).map(<[u8]>::len).sum();
+        Self::written(count, total, |at| item(at).len(), |at, place| place.copy_from_slice(item(at)))
     }
 
     /// All items in order.
@@ -291,25 +298,26 @@ impl Items {
     /// The distinct items in order of first appearance, and for each item the position of its equal among them.
     pub fn distinct(&self) -> Result<(Self, Vec<u32>)> {
         let seeded = SeededHash::new();
-        let mut hashes: Vec<u64> = memory::zeros(self.len());
-        parallel::install(|| {
-            hashes
-                .par_iter_mut()
-                .with_min_len(TASK_ITEMS)
-                .enumerate()
-                .for_each(|(i, hash)| *hash = seeded.of(self.get(i)));
-        })?;
+        let mut hashes = vec![0u64; self.len().min(HASHED_ITEMS)];
         let mut table = Table::with_room(self.len());
         let mut firsts: Vec<u32> = Vec::with_capacity(self.len());
         let mut groups: Vec<u32> = memory::zeros(self.len());
-        for (chunk, (hashes, groups)) in hashes.chunks(TOGETHER).zip(groups.chunks_mut(TOGETHER)).enumerate() {
-            table.fetch(hashes);
-            for (index, (&hash, group)) in (chunk * TOGETHER..).zip(hashes.iter().zip(groups)) {
-                let item = self.get(index);
-                let next = firsts.len() as u32;
-                *group = table.insert(hash, next, |kept| self.get(firsts[kept as usize] as usize) == item);
-                if *group == next {
-                    firsts.push(index as u32);
+        for (number, groups) in groups.chunks_mut(HASHED_ITEMS).enumerate() {
+            let begin = number * HASHED_ITEMS;
+            let hashes = &mut hashes[..groups.len()];
+            parallel::install(|| {
+                let tasks = hashes.par_iter_mut().with_min_len(TASK_ITEMS / 4).enumerate();
+                tasks.for_each(|(at, hash)| *hash = seeded.of(self.get(begin + at)));
+            })?;
+            for (chunk, (hashes, groups)) in hashes.chunks(TOGETHER).zip(groups.chunks_mut(TOGETHER)).enumerate() {
+                table.fetch(hashes);
+                for (index, (&hash, group)) in (begin + chunk * TOGETHER..).zip(hashes.iter().zip(groups)) {
+                    let item = self.get(index);
+                    let next = firsts.len() as u32;
+                    *group = table.insert(hash, next, |kept| self.get(firsts[kept as usize] as usize) == item);
+                    if *group == next {
+                        firsts.push(index as u32);
+                    }
                 }
             }
         }
