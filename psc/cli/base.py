@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import inspect
 import io
 import json
@@ -76,6 +77,7 @@ class Cli:
         """Open the node's home and speak its language."""
         from psc.node.home import Home
 
+        _loaded()
         with Home.open(self.path) as home:
             _adopt(home.settings.language)
             yield home
@@ -85,6 +87,7 @@ class Cli:
         """Open the node for runs and serving, and speak its language."""
         from psc.sdk.node import Node
 
+        _loaded()
         with Node.open(self.path) as node:
             _adopt(node.home.settings.language)
             yield node
@@ -109,6 +112,12 @@ class Cli:
             err = console(sys.stderr)
             for part in parts:
                 err.print(part, style="dim")
+
+
+def _loaded() -> None:
+    """Collect garbage from now on, but not among what was made by loading modules: it stays to the end."""
+    gc.freeze()
+    gc.enable()
 
 
 def _adopt(language_setting: str) -> None:

@@ -124,10 +124,11 @@ def kinds_of_columns(plan: Plan) -> dict[str, KeyKind]:
 
 def refused_own_side(plan: Plan) -> str:
     """Return the own table of a refused plan: its file, and its keys when they were counted."""
+    from os import PathLike
     from pathlib import Path
 
     source = plan.request.source
-    name = Path(source).name if isinstance(source, str | Path) else type(source).__name__
+    name = Path(source).name if isinstance(source, str | PathLike) else type(source).__name__
     fields = {} if plan.refusal is None else plan.refusal.fields
     if plan.own is not None:
         return label("own-table-keys", file=name, keys=number_text(plan.own.key_count))

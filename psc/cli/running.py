@@ -29,6 +29,7 @@ from psc.cli.plans import PREVIEW_ROWS, kinds_of_columns, plan_shown, refused_ow
 from psc.cli.progress import busy, watched
 from psc.cli.setup import check_new_file
 from psc.cli.show import label
+from psc.data.ahead import ReadAhead
 from psc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def match(
         raise UsageError("cli.output-needed")
     _check_files(source, output, rejects, force=force)
     request = Match(
-        source,
+        _begun(source),
         on=on,
         dataset=asked.dataset,
         want=parse_want(want or ()),
@@ -238,7 +239,7 @@ def count(
     asked, on = parse_target(target), parse_on(key)
     _check_files(source, None, rejects, force=force)
     request = Count(
-        source,
+        _begun(source),
         on=on,
         dataset=asked.dataset,
         purpose=purpose,
@@ -288,7 +289,7 @@ def aggregate(
         raise UsageError("cli.output-at-partner", partner=asked.partner)
     _check_files(source, output, rejects, force=force)
     request = Aggregate(
-        source,
+        _begun(source),
         on=on,
         dataset=asked.dataset,
         purpose=purpose,
@@ -318,6 +319,11 @@ def _check_files(source: str, output: Path | None, rejects: Path | None, *, forc
         check_new_file(target, force=force)
     if output is not None and rejects is not None and output.absolute() == rejects.absolute():
         raise UsageError("cli.output-twice", file=str(output))
+
+
+def _begun(source: str) -> object:
+    """Begin to read the own table while modules load and the partner is asked what it grants."""
+    return source if "://" in source else ReadAhead(source)
 
 
 def _run(cli: Cli, partner_name: str, request: Request, *, dry_run: bool, written: _Written) -> None:

@@ -15,8 +15,9 @@ and products at the receiver, delta and shares at the sender. vole-psi uses them
 ``.extension()``                                     first message
 ``.expand(trees, rng)``                              takes the trees; the challenge in malicious mode, else ``None``
 ``.finish(answer)``                                  malicious mode checks the answer; the receiver's part, ``VoleVectors``
-``VolePsiReceiver.start(context, m, malicious, items, vectors, commitment, rng)``  encodes distinct items; m is the sender's size
+``VolePsiReceiver.start(context, n, m, malicious, commitment, rng)``  n and m: the receiver's and the sender's size
 ``.seed()``                                          first message, 32 bytes
+``.encode(items, vectors)``                          takes the receiver's distinct items, exactly n
 ``.masked(start, stop)``                             elements of the masked table, 16 bytes each
 ``.mask()``                                          malicious mode: 16 bytes, to be sent after the whole table; else ``None``
 ``.finish(opening)``                                 malicious mode checks the opening; ``VolePsiOutputs``
@@ -27,6 +28,7 @@ and products at the receiver, delta and shares at the sender. vole-psi uses them
 ``.open(mask)``                                      malicious mode: takes the receiver's mask; the opening, 48 bytes
 ``.finish()``                                        ``VolePsiOutputs``
 ``VolePsiOutputs.prepare()``                          computes the tags now, so that what needs them later does not
+``.tags()``                                          the tags in the order of the items
 ``.sorted_tags()``                                   the tags in ascending order, and for each the position of its item (uint32)
 ``.find(sorted_tags)``                               for each item the first position of its tag, or -1 (int64)
 ``.outputs()``                                       ``OprfOutputs`` in order of the items, for sealed rows

@@ -224,7 +224,7 @@ def _key_report(table: KeyTable, number: int) -> KeyReport:
     return KeyReport(name=name, keys=keyed.key_count, rows_without=keyed.rows_total - len(keyed.row_of))
 
 
-def _value_report(source: Source, use: ValueUse, rows: npt.NDArray[np.int64]) -> ValueReport:
+def _value_report(source: Source, use: ValueUse, rows: npt.NDArray[np.uint32]) -> ValueReport:
     judged = scan_values(source, rows, use)
     outside = judged.count(ValueClass.BELOW, ValueClass.ABOVE)
     # The range as it is takes a scan without the declared one, which cuts what is outside.
@@ -250,7 +250,7 @@ def _value_report(source: Source, use: ValueUse, rows: npt.NDArray[np.int64]) ->
 
 
 def _group_report(
-    source: Source, use: GroupUse, rows: npt.NDArray[np.int64], key_of_row: npt.NDArray[np.uint32], key_count: int
+    source: Source, use: GroupUse, rows: npt.NDArray[np.uint32], key_of_row: npt.NDArray[np.uint32], key_count: int
 ) -> GroupReport:
     found = group_rows(source, use.column, rows, nulls=True)
     _, conflicts = found.of_keys(key_of_row, key_count)

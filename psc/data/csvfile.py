@@ -31,6 +31,7 @@ from psc.errors import DataError
 __all__ = ["read_csv"]
 
 _CHUNK_BYTES = 4 << 20
+_BLOCK_BYTES = 1 << 20  # what Arrow parses at a time: small enough to stay in the processor's cache
 _ROW_BYTES_MAX = 8 << 20
 _GUESS_BYTES = 64 << 10
 _QUOTE, _LF, _CR = b'"\n\r'
@@ -93,25 +94,28 @@ def _check_separator(ref: FileRef, names: Sequence[str], columns: Sequence[str] 
 
 
 def _parse(ref: FileRef, names: list[str], wanted: list[str], delimiter: str, quoted: bool) -> pa.Table:
-    try:
-        with opened(ref) as stream:
-            table: pa.Table = pyarrow.csv.read_csv(
-                stream,
-                read_options=pyarrow.csv.ReadOptions(block_size=_ROW_BYTES_MAX),
-                parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=quoted),
-                convert_options=pyarrow.csv.ConvertOptions(
-                    include_columns=wanted,
-                    column_types=dict.fromkeys(wanted, pa.large_string()),
-                    null_values=[""],
-                    strings_can_be_null=True,
-                    quoted_strings_can_be_null=False,
-                ),
-            )
-    except (pa.ArrowException, UnicodeDecodeError):
-        # Arrow's words quote the row, which holds personal data: say where it is instead.
-        _explain(ref, len(names), delimiter)
-        raise DataError("data.csv-damaged", file=ref.name) from None
-    return table
+    for block_bytes in (min(_BLOCK_BYTES, _ROW_BYTES_MAX), _ROW_BYTES_MAX):  # a row must fit into a block; few need the larger
+        try:
+            with opened(ref) as stream:
+                table: pa.Table = pyarrow.csv.read_csv(
+                    # A plain file Arrow reads by itself, without the interpreter's lock and copies.
+                    pa.OSFile(ref.path) if ref.plain else stream,
+                    read_options=pyarrow.csv.ReadOptions(block_size=block_bytes),
+                    parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=quoted),
+                    convert_options=pyarrow.csv.ConvertOptions(
+                        include_columns=wanted,
+                        column_types=dict.fromkeys(wanted, pa.large_string()),
+                        null_values=[""],
+                        strings_can_be_null=True,
+                        quoted_strings_can_be_null=False,
+                    ),
+                )
+        except (pa.ArrowException, UnicodeDecodeError):
+            continue
+        return table
+    # Arrow's words quote the row, which holds personal data: say where it is instead.
+    _explain(ref, len(names), delimiter)
+    raise DataError("data.csv-damaged", file=ref.name)
 
 
 def _read_header(ref: FileRef, stream: BinaryIO, delimiter: str) -> _Header:
@@ -154,14 +158,15 @@ def _check_quotes(ref: FileRef, fields: int, delimiter: str) -> bool:
     ends = np.zeros(256, bool)  # what may stand beside a quote
     ends[[_QUOTE, _LF, _CR, ord(delimiter)]] = True
     count, before, clean = 0, _LF, True
+    chunk = bytearray(_CHUNK_BYTES)  # one for the whole file: memory that is touched again costs less than new
     with opened(ref) as stream:
         if stream.read(3) != _BOM:
             stream.seek(0)
-        while clean and (chunk := stream.read(_CHUNK_BYTES)):
+        while clean and (size := stream.readinto(chunk)):  # type: ignore[attr-defined]
             if count % 2 == 0 and count and before == _QUOTE:
                 clean = bool(ends[chunk[0]])
-            if b'"' in chunk:
-                codes = np.frombuffer(chunk, np.uint8)
+            if chunk.find(_QUOTE, 0, size) >= 0:
+                codes = np.frombuffer(chunk, np.uint8, size)
                 at = np.flatnonzero(codes == _QUOTE)
                 opening, closing = at[count % 2 :: 2], at[1 - count % 2 :: 2]
                 first = ends[before] if len(opening) and opening[0] == 0 else True
@@ -169,7 +174,7 @@ def _check_quotes(ref: FileRef, fields: int, delimiter: str) -> bool:
                 followed = closing[closing < len(codes) - 1]
                 clean = clean and bool(first and ends[codes[inner - 1]].all() and ends[codes[followed + 1]].all())
                 count += len(at)
-            before = chunk[-1]
+            before = chunk[size - 1]
     if not clean or count % 2:
         # A lone quote inside an unquoted field is legal (5" pipe); the strict parser knows.
         _explain(ref, fields, delimiter)

@@ -51,6 +51,11 @@ class FileRef:
     partitions: dict[str, str | None] = field(default_factory=dict)
     filesystem: Any = field(default=None, repr=False)
 
+    @property
+    def plain(self) -> bool:
+        """Whether the path is that of a local file that stands there as it is read."""
+        return not self.compressed and self.filesystem is None
+
     def open(self) -> BinaryIO:
         """Open the file's content, unpacked.
 
@@ -60,7 +65,7 @@ class FileRef:
             DataError: it is missing, may not be read, or is no gzip file.
         """
         with _mapped(self.name, remote=self.filesystem is not None):
-            if not self.compressed and self.filesystem is None:
+            if self.plain:
                 return Path(self.path).open("rb")
             with self.filesystem.open(self.path, "rb") if self.filesystem else Path(self.path).open("rb") as raw:
                 content: bytes = raw.read()

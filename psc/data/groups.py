@@ -69,7 +69,7 @@ class GroupedRows:
 def group_labels(
     table: Source | pa.Table,
     columns: Sequence[str],
-    row_of: npt.NDArray[np.int64],
+    row_of: npt.NDArray[np.int64] | npt.NDArray[np.uint32],
     group_of_row: npt.NDArray[np.uint32],
     key_count: int,
     *,
@@ -107,7 +107,10 @@ def group_labels(
             masked = masked_key(source.table, uses, row)
             raise DataError("data.group-not-one", file=place.file, column=column, row=place.row, key=masked, count=keys)
         # Numbers of tuples are in the order of the tuples, since both parts are in the order of their labels.
-        codes, index = np.unique(index * max(1, len(found.labels)) + of_key, return_inverse=True)
+        tuples = index * max(1, len(found.labels)) + of_key
+        present = np.zeros(len(labels) * max(1, len(found.labels)), bool)
+        present[tuples] = True
+        codes, index = np.flatnonzero(present), (np.cumsum(present) - 1)[tuples]
         pairs = (divmod(code, len(found.labels)) for code in codes.tolist())
         labels = [(*labels[before], found.labels[label]) for before, label in pairs]
         if len(labels) > GROUPS_MAX:
@@ -128,7 +131,9 @@ def places_of(labels: Labels) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(of[label] for of, label in zip(places, group, strict=True)) for group in labels)
 
 
-def group_rows(table: Source | pa.Table, column: str, rows: npt.NDArray[np.int64], *, nulls: bool = False) -> GroupedRows:
+def group_rows(
+    table: Source | pa.Table, column: str, rows: npt.NDArray[np.int64] | npt.NDArray[np.uint32], *, nulls: bool = False
+) -> GroupedRows:
     """Read one group column.
 
     Args:

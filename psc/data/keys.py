@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 KeyPolicy = Literal["error", "skip"]
+_BATCH_ROWS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Keyed:
     """
 
     items: Items
-    row_of: npt.NDArray[np.int64]
+    row_of: npt.NDArray[np.uint32]
     group_of_row: npt.NDArray[np.uint32]
     table: pa.Table
     rows_total: int
@@ -124,9 +125,9 @@ def prepare_keys(
     summary = judge(reading, on_bad=on_bad, rejects=rejects)
     # What reading and normalising took: of millions of rows it is as much as all that is kept.
     pa.default_memory_pool().release_unused()
-    encoded, kept = reading.items(), reading.kept
+    batches, kept = reading.item_batches(), reading.kept
     del reading  # the keys as text
-    return _keyed(source, encoded, kept, summary)
+    return _keyed(source, batches, kept, summary)
 
 
 def rows_with_keys(source: Source, on: Sequence[KeyUse], *, region: str = "CN") -> Keyed:
@@ -136,13 +137,15 @@ def rows_with_keys(source: Source, on: Sequence[KeyUse], *, region: str = "CN") 
     """
     reading = KeyReading.of(source, on, region=region)
     pa.default_memory_pool().release_unused()
-    encoded, kept = reading.items(), reading.kept
+    batches, kept = reading.item_batches(), reading.kept
     del reading
-    return _keyed(source, encoded, kept, RejectSummary())
+    return _keyed(source, batches, kept, RejectSummary())
 
 
-def _keyed(source: Source, encoded: Items, kept: npt.NDArray[np.int64], rejected: RejectSummary) -> Keyed:
+def _keyed(source: Source, batches: list[Items], kept: npt.NDArray[np.uint32], rejected: RejectSummary) -> Keyed:
     pa.default_memory_pool().release_unused()
+    encoded = Items.concat(batches)
+    batches.clear()  # the caller has the list still
     items, groups = encoded.distinct()
     return Keyed(items, kept, groups, source.table, source.table.num_rows, rejected)
 
@@ -230,18 +233,28 @@ class KeyReading:
         return f"KeyReading({self.source.name!r}, rows={len(self.classes)}, refused={int(np.count_nonzero(self.classes))})"
 
     @property
-    def kept(self) -> npt.NDArray[np.int64]:
-        """The 0-based rows that have a key, ascending."""
-        return np.flatnonzero(self.classes == CellClass.OK)
+    def kept(self) -> npt.NDArray[np.uint32]:
+        """The 0-based rows that have a key, ascending; there are fewer than 2^32, as there are of items."""
+        if not self.classes.any():
+            return np.arange(len(self.classes), dtype=np.uint32)
+        return np.flatnonzero(self.classes == CellClass.OK).astype(np.uint32)
 
     def items(self) -> Items:
         """Encode the keys of the kept rows, one item a row."""
+        return Items.concat(self.item_batches())
+
+    def item_batches(self) -> list[Items]:
+        """Encode the keys of the kept rows in batches, at least one: what is copied for one is small beside a large table."""
         kept = None if not self.classes.any() else pa.array(self.kept)
-        cells = []
-        for use, values in zip(self.uses, self.values):
-            offsets, data = buffers_of(values if kept is None else values.take(kept))
-            cells.append(KeyCells(use.kind.encode(), offsets, data))
-        return Items.encode(cells)
+        columns = [values if kept is None else values.take(kept) for values in self.values]
+        batches = []
+        for start in range(0, max(len(columns[0]), 1), _BATCH_ROWS):
+            cells = []
+            for use, values in zip(self.uses, columns):
+                offsets, data = buffers_of(values.slice(start, _BATCH_ROWS))
+                cells.append(KeyCells(use.kind.encode(), offsets, data))
+            batches.append(Items.encode(cells))
+        return batches
 
     def rejected_rows(self, rows: npt.NDArray[np.int64]) -> list[RejectedRow]:
         """Return refused rows (0-based, ascending) with their places and masked cells."""
@@ -300,7 +313,7 @@ class KeyTable:
     def keyed(self, number: int, rejected: RejectSummary) -> Keyed:
         """Return the distinct keys of one alternative, and the rows that have them; ``rejected`` are those of the table."""
         reading = self.reading(number)
-        return _keyed(self.source, reading.items(), reading.kept, rejected)
+        return _keyed(self.source, reading.item_batches(), reading.kept, rejected)
 
     def verdict(self) -> KeyReading:
         """Return which rows are refused: those with a cell that is there and is no key, and those that have no key at all."""

@@ -61,6 +61,12 @@ _SERVICE_TYPES = frozenset(
 _SUBSCRIBER_DIGITS = 10
 """A Chinese landline with its area code has at least so many digits; fewer are an area code and a service number (010-95588)."""
 
+_E164_BYTES = 14
+"""Bytes of a number that the compiled path writes."""
+
+_BATCH_CELLS = 1 << 19
+"""Cells that the compiled path takes at a time: what it copies meanwhile is small beside a large column."""
+
 _CELL_CHARACTERS_MAX = 250
 """libphonenumber parses no longer text; neither do the patterns below, whose time grows with the square of the length."""
 
@@ -110,10 +116,17 @@ def normalise_phones(text: pa.LargeStringArray, region: str) -> tuple[pa.LargeSt
 
 def _compiled(text: pa.LargeStringArray, region: str) -> tuple[npt.NDArray[np.uint8], pa.LargeStringArray]:
     """Run the compiled path: 1 and the number where it knows the answer, 0 where libphonenumber has to be asked."""
-    offsets, data = buffers_of(text)
-    status, ends, digits = normalise_mobiles(offsets, data, prefix_table(region))
-    numbers = pa.LargeStringArray.from_buffers(len(text), pa.py_buffer(ends), pa.py_buffer(digits))
-    return np.frombuffer(status, np.uint8), numbers
+    count, prefixes = len(text), prefix_table(region)
+    status, ends = np.empty(count, np.uint8), np.zeros(count + 1, np.int64)
+    digits = np.empty(count * _E164_BYTES, np.uint8)
+    for start in range(0, count, _BATCH_CELLS):
+        part = text.slice(start, _BATCH_CELLS)
+        stop, written = start + len(part), int(ends[start])
+        handled, part_ends, part_digits = normalise_mobiles(*buffers_of(part), prefixes)
+        status[start:stop] = np.frombuffer(handled, np.uint8)
+        ends[start + 1 : stop + 1] = np.frombuffer(part_ends, np.int64)[1:] + written
+        digits[written : written + len(part_digits)] = np.frombuffer(part_digits, np.uint8)
+    return status, pa.LargeStringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(digits))
 
 
 def _distinct_phones(cells: pa.LargeStringArray, region: str) -> tuple[pa.LargeStringArray, npt.NDArray[np.uint8]]:

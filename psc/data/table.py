@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pyarrow as pa
 
+from psc.data.ahead import ReadAhead
 from psc.data.columns import check_header, choose_columns, shown_name
 from psc.data.csvfile import read_csv
 from psc.data.files import FileRef, find_files, shown
@@ -28,7 +29,8 @@ def load(source: object, columns: Sequence[str] | None = None) -> Source:
 
     Args:
         source: a path or URL (``.csv``, ``.tsv``, ``.parquet``, a folder of such, gzip for text), or an object: a pandas or
-            polars frame, a pyarrow table, or anything else with ``__arrow_c_stream__``. A URL is any that fsspec knows.
+            polars frame, a pyarrow table, or anything else with ``__arrow_c_stream__``. A URL is any that fsspec knows. A
+            ``ReadAhead`` is waited for.
         columns: the columns to read, in this order; None reads all.
 
     Returns:
@@ -38,6 +40,8 @@ def load(source: object, columns: Sequence[str] | None = None) -> Source:
         DataError: with the file and, where there is one, the line, byte or column; see ``psc.texts.data``. A table of 0 rows is
             legal here (a header alone); an empty file is not.
     """
+    if isinstance(source, ReadAhead):
+        source = source.result()
     if isinstance(source, Source):
         wanted = choose_columns(source.table.column_names, columns, source.name)
         return Source(source.table.select(wanted), source.name, source.parts)

@@ -165,7 +165,7 @@ def scan_values(table: Source | pa.Table, rows: npt.ArrayLike, use: ValueUse) ->
 def own_weights(
     table: Source | pa.Table,
     column: str,
-    row_of: npt.NDArray[np.int64],
+    row_of: npt.NDArray[np.int64] | npt.NDArray[np.uint32],
     group_of_row: npt.NDArray[np.uint32],
     key_count: int,
     *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -195,12 +196,16 @@ def read_dataset(
     if record.rules != RULES_ID or record.number_metadata != metadata_hash(record.region):
         raise DataError("node.rules-changed", dataset=record.name)
     source = load(record.source, record.columns)
-    version = dataset_version(source.fingerprint(), record.rules_text(), bytes.fromhex(record.salt))
-    if version != record.version:
-        raise DataError("node.source-changed", dataset=record.name, source=source.name)
     # Registration judged these very rows by these very rules: what is no key here is a blank, or was let pass there. The keys
     # are read one after the other, so that only one of them is in memory as text.
-    every = [rows_with_keys(source, uses, region=record.region) for uses in alternatives]
+    with ThreadPoolExecutor(1, "psc-fingerprint") as beside:
+        fingerprint = beside.submit(source.fingerprint)
+        try:
+            every = [rows_with_keys(source, uses, region=record.region) for uses in alternatives]
+        finally:  # whatever is wrong with the keys: that the source is another one comes first
+            version = dataset_version(fingerprint.result(), record.rules_text(), bytes.fromhex(record.salt))
+            if version != record.version:
+                raise DataError("node.source-changed", dataset=record.name, source=source.name) from None
     keyed = every[0]
     by_key = (keyed.row_of, keyed.group_of_row, keyed.key_count)
     labels, group_of_key = group_labels(source, [group_columns[name] for name in groups], *by_key, uses=chosen)

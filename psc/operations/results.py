@@ -276,7 +276,7 @@ class Matched:
         name: what the key is called, in a match by any of several.
     """
 
-    row_of: NDArray[np.int64]
+    row_of: NDArray[np.uint32]
     group_of_row: NDArray[np.uint32]
     keys: NDArray[np.uint32]
     released: ReleasedRows | None = None
@@ -306,9 +306,10 @@ class Matched:
         Without released rows it is one pair an own row, and the second position means nothing.
         """
         kept = self._kept()
-        rows, groups = np.asarray(self.row_of)[kept], self.group_of_row[kept]
-        order = np.argsort(rows, kind="stable")
-        rows, groups = rows[order], groups[order]
+        rows, groups = np.asarray(self.row_of)[kept].astype(np.int64), self.group_of_row[kept]
+        if (rows[1:] < rows[:-1]).any():
+            order = np.argsort(rows, kind="stable")
+            rows, groups = rows[order], groups[order]
         if self.released is None:
             return rows, np.zeros(len(rows), np.int64)
         items = self.released.items

@@ -332,9 +332,10 @@ def evaluate_own(items: Items, params: Params, rng: Rng) -> Script[VolePsiOutput
     padded = yield from compute(items.padded, params.receiver_size, rng)
     vectors = yield from _vole_receiver(params, rng)
     commitment = (yield from _recv_short(MaskCommitment, COMMITMENT_BYTES)) if params.malicious else None
-    public = (params.context, params.sender_size, params.malicious)
-    state = yield from compute(VolePsiReceiver.start, *public, padded, vectors, commitment, rng, params.shards)
-    yield from send(TableSeed(state.seed()))
+    public = (params.context, params.receiver_size, params.sender_size, params.malicious)
+    state = yield from compute(VolePsiReceiver.start, *public, commitment, rng, params.shards)
+    yield from send(TableSeed(state.seed()))  # so that the sender hashes its items while ours are encoded
+    yield from compute(state.encode, padded, vectors)
     for start, stop in chunks(params.shape.columns, _CHUNK_ELEMENTS):
         yield from send(MaskedTable((yield from compute(state.masked, start, stop))))
     opening = None

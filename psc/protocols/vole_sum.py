@@ -49,7 +49,6 @@ from numpy.typing import NDArray
 
 from psc.crypto import Items, Rng, find_tags, sort_tags
 from psc.crypto.sums import SumEngine
-from psc.crypto.vole import VolePsiOutputs
 from psc.protocols import masked_sums, released_sums, vole_psi
 from psc.protocols.base import ProtocolSpec, Script, check_fits, compute, recv_bytes, require, send_bytes
 from psc.protocols.cells import (
@@ -288,7 +287,7 @@ def _match(items: Items, params: Params, rng: Rng) -> Script[NDArray[np.int64]]:
     """The receiver's half: for each own item its position among the sender's tags, or -1."""
     matching = params.matching
     outputs = yield from vole_psi.evaluate_own(items, matching, rng)
-    own = yield from compute(_tags, outputs, matching.tag_bytes, work=len(items))  # while the sender evaluates its own
+    own = yield from compute(outputs.tags, work=len(items))  # while the sender evaluates its own
     theirs = yield from recv_bytes(SenderTags, "tags", params.sender_size, matching.tag_bytes)
     positions = yield from compute(find_tags, own[: len(items) * matching.tag_bytes], theirs, matching.tag_bytes)
     found = positions[positions >= 0]
@@ -301,14 +300,10 @@ def _be_matched(blocks: Sequence[Items], params: Params, rng: Rng) -> Script[NDA
     size = params.matching.tag_bytes
     padded = yield from compute(padded_blocks, blocks, params.sender_blocks, rng)
     outputs = yield from vole_psi.evaluate_all(padded, params.matching, rng)
-    tags = yield from compute(_tags, outputs, size, work=sum(len(block) for block in blocks))
+    tags = yield from compute(outputs.tags, work=sum(len(block) for block in blocks))
     ordered, order = yield from compute(_sorted_blocks, tags, params)
     yield from send_bytes(SenderTags, ordered, size)
     return order
-
-
-def _tags(outputs: VolePsiOutputs, length_bytes: int) -> bytes:
-    return outputs.outputs().tags(length_bytes)
 
 
 def _sorted_blocks(tags: bytes, params: Params) -> tuple[bytes, NDArray[np.int64]]:

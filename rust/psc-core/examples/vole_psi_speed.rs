@@ -62,8 +62,8 @@ fn round(parameters: Parameters, mode: Mode, own: &Items, others: &Items) -> Res
     let mut sender = Sender::new(&name, parameters, shares, &mut rng)?;
     let commitment = sender.commitment();
     let commitment = commitment.as_ref().map(|commitment| &commitment[..]);
-    let receiver =
-        clock.time("receiver encode", || Receiver::new(&name, parameters, own, vectors, commitment, &mut rng))?;
+    let mut receiver = Receiver::new(&name, parameters, commitment, &mut rng)?;
+    clock.time("receiver encode", || receiver.encode(own, vectors))?;
     clock.time("sender hash", || sender.hash(receiver.seed(), others))?;
     for start in (0..parameters.columns()).step_by(PIECE_ELEMENTS) {
         let stop = parameters.columns().min(start + PIECE_ELEMENTS);

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::error::{Error, Result, check_count, check_position, check_range};
+use crate::memory;
 use crate::parallel;
 use crate::rng::Rng;
 use crate::simd::Simd;
@@ -23,6 +24,12 @@ const DIGEST_LABEL: &[u8] = b"PSC-V1-items-digest";
 pub const SHARDS_MAX: usize = 1 << 16;
 /// Items that one task hashes to their shards.
 const SPLIT_ITEMS: usize = 256;
+/// Items that one task writes.
+const TASK_ITEMS: usize = 1 << 14;
+/// Items that are hashed before they go into a table: few, so that the hashes are still in the cache.
+const HASHED_ITEMS: usize = 1 << 16;
+/// Items whose places in a table are fetched together: these loads do not wait for each other.
+const TOGETHER: usize = 32;
 
 /// One key column: the tag of its kind, and its cells as offsets into data (the layout of Arrow's large strings).
 pub struct Column<'a> {
@@ -37,16 +44,44 @@ pub struct Column<'a> {
 #[derive(Zeroize, ZeroizeOnDrop)]
 struct Store {
     data: Vec<u8>,
-    ends: Vec<usize>,
+    ends: Ends,
 }
 
-/// A batch of byte strings. Slices share the storage, which is zeroised when the last one is dropped.
+/// Where the items of a storage end.
+#[derive(Zeroize)]
+enum Ends {
+    /// All are of one length, as those of one kind of key often are: what says so takes no memory.
+    Every(usize),
+    Each(Vec<usize>),
+}
+
+impl Ends {
+    fn of(ends: Vec<usize>) -> Self {
+        let length = ends.first().copied().unwrap_or(0);
+        if (1..).zip(&ends).all(|(count, &end)| end == count * length) { Self::Every(length) } else { Self::Each(ends) }
+    }
+
+    fn range(&self, at: usize) -> std::ops::Range<usize> {
+        match self {
+            Self::Every(length) => at * length..(at + 1) * length,
+            Self::Each(ends) => (if at == 0 { 0 } else { ends[at - 1] })..ends[at],
+        }
+    }
+}
+
+/// A batch of byte strings: those of one storage, then as many dummies as pad it. Slices share the storage, which is
+/// zeroised when the last one is dropped.
 #[derive(Clone)]
 pub struct Items {
     store: Arc<Store>,
     start: usize,
     stop: usize,
+    /// What comes after the items of the storage; most batches have none.
+    dummies: Option<Arc<Dummies>>,
 }
+
+#[derive(Zeroize, ZeroizeOnDrop)]
+struct Dummies(Vec<[u8; DUMMY_BYTES]>);
 
 impl Items {
     /// Encode composite keys: for each row the number of columns, then for each column its tag and its cell, each with
@@ -64,26 +99,60 @@ impl Items {
             total += (column.offsets[count] - column.offsets[0]) as usize;
         }
         check_range("rows", count, 0, ITEMS_MAX)?;
-        let mut data = Vec::with_capacity(total + fixed * count);
-        let mut ends = Vec::with_capacity(count);
-        for row in 0..count {
-            let begin = data.len();
-            data.push(columns.len() as u8);
-            for column in columns {
-                let cell = &column.data[column.offsets[row] as usize..column.offsets[row + 1] as usize];
-                data.push(column.tag.len() as u8);
-                data.extend_from_slice(column.tag);
-                data.extend_from_slice(&(cell.len() as u16).to_be_bytes());
-                data.extend_from_slice(cell);
-            }
-            let length = data.len() - begin;
-            if length > ITEM_BYTES_MAX {
-                data.zeroize();
-                return Err(Error::ItemTooLong { index: row, length, limit: ITEM_BYTES_MAX });
-            }
-            ends.push(data.len());
+        let cell = |column: &Column<'_>, row: usize| column.offsets[row] as usize..column.offsets[row + 1] as usize;
+        let length_of = |row: usize| fixed + columns.iter().map(|column| cell(column, row).len()).sum::<usize>();
+        if let Some(index) = (0..count).find(|&row| length_of(row) > ITEM_BYTES_MAX) {
+            return Err(Error::ItemTooLong { index, length: length_of(index), limit: ITEM_BYTES_MAX });
         }
-        Ok(Self::own(data, ends))
+        Self::written(count, total + fixed * count, length_of, |row, mut item| {
+            let mut put = |bytes: &[u8]| item.split_off_mut(..bytes.len()).expect("its length").copy_from_slice(bytes);
+            put(&[columns.len() as u8]);
+            for column in columns {
+                let cell = &column.data[cell(column, row)];
+                put(&[column.tag.len() as u8]);
+                put(column.tag);
+                put(&(cell.len() as u16).to_be_bytes());
+                put(cell);
+            }
+        })
+    }
+
+    /// Write `count` items of `total` bytes together on all threads, each into its place.
+    fn written(
+        count: usize,
+        total: usize,
+        length_of: impl Fn(usize) -> usize + Sync,
+        write: impl Fn(usize, &mut [u8]) + Sync,
+    ) -> Result<Self> {
+        let length = if count == 0 { 0 } else { length_of(0) };
+        let ends = if (1..count).all(|row| length_of(row) == length) {
+            Ends::Every(length)
+        } else {
+            let mut ends = memory::zeros(count);
+            ends.iter_mut().enumerate().fold(0, |begin, (row, end)| {
+                *end = begin + length_of(row);
+                *end
+            });
+            Ends::Each(ends)
+        };
+        let mut data = memory::zeros(total);
+        let mut left = &mut data[..];
+        let mut tasks = Vec::with_capacity(count.div_ceil(TASK_ITEMS));
+        for first in (0..count).step_by(TASK_ITEMS) {
+            let stop = count.min(first + TASK_ITEMS);
+            let (own, rest) = left.split_at_mut(ends.range(stop - 1).end - ends.range(first).start);
+            tasks.push((first..stop, own));
+            left = rest;
+        }
+        parallel::install(|| {
+            tasks.into_par_iter().for_each(|(rows, mut data)| {
+                for row in rows {
+                    let place = data.split_off_mut(..ends.range(row).len()).expect("the lengths add up");
+                    write(row, place);
+                }
+            });
+        })?;
+        Ok(Self::own(data, ends, count))
     }
 
     /// Take byte strings as they are.
@@ -99,17 +168,17 @@ impl Items {
             data.extend_from_slice(slice);
             ends.push(data.len());
         }
-        Ok(Self::own(data, ends))
+        let count = ends.len();
+        Ok(Self::own(data, Ends::of(ends), count))
     }
 
-    fn own(data: Vec<u8>, ends: Vec<usize>) -> Self {
-        let stop = ends.len();
-        Self { store: Arc::new(Store { data, ends }), start: 0, stop }
+    fn own(data: Vec<u8>, ends: Ends, stop: usize) -> Self {
+        Self { store: Arc::new(Store { data, ends }), start: 0, stop, dummies: None }
     }
 
     /// The number of items.
     pub fn len(&self) -> usize {
-        self.stop - self.start
+        self.stop - self.start + self.dummies.as_ref().map_or(0, |dummies| dummies.0.len())
     }
 
     /// Whether there is no item.
@@ -119,17 +188,27 @@ impl Items {
 
     /// The bytes of item `index`; panics when there is no such item.
     pub fn get(&self, index: usize) -> &[u8] {
-        assert!(index < self.len(), "item {index} of {}", self.len());
         let at = self.start + index;
-        let begin = if at == 0 { 0 } else { self.store.ends[at - 1] };
-        &self.store.data[begin..self.store.ends[at]]
+        if at >= self.stop {
+            let dummies = self.dummies.as_ref().map_or(&[][..], |dummies| &dummies.0);
+            assert!(at - self.stop < dummies.len(), "item {index} of {}", self.len());
+            return &dummies[at - self.stop];
+        }
+        &self.store.data[self.store.ends.range(at)]
     }
 
-    /// The items `start..stop`, without copying.
+    /// The items `start..stop`, without copying those of the storage.
     pub fn slice(&self, start: usize, stop: usize) -> Result<Self> {
         check_range("stop", stop, 0, self.len())?;
         check_range("start", start, 0, stop)?;
-        Ok(Self { store: Arc::clone(&self.store), start: self.start + start, stop: self.start + stop })
+        let stored = self.stop - self.start;
+        let dummies = self
+            .dummies
+            .as_ref()
+            .filter(|_| stop > stored)
+            .map(|dummies| Arc::new(Dummies(dummies.0[start.saturating_sub(stored)..stop - stored].to_vec())));
+        let (start, stop) = (self.start + start.min(stored), self.start + stop.min(stored));
+        Ok(Self { store: Arc::clone(&self.store), start, stop, dummies })
     }
 
     /// Split the items over `shards` by a hash whose key comes from `context`: equal items of two parties that give the same
@@ -175,35 +254,40 @@ impl Items {
         for &position in positions {
             check_position("position", position as usize, self.len())?;
         }
-        Self::from_slices(positions.iter().map(|&position| self.get(position as usize)))
+        let item = |at: usize| self.get(positions[at] as usize);
+        let total = (0..positions.len()).map(|at| item(at).len()).sum();
+        Self::written(positions.len(), total, |at| item(at).len(), |at, place| place.copy_from_slice(item(at)))
     }
 
     /// The items, and after them as many dummies of 32 random bytes as make `total`: no party holds a dummy as an item.
     pub fn padded(&self, total: usize, rng: &mut Rng) -> Result<Self> {
         check_range("total", total, self.len(), ITEMS_MAX)?;
-        let mut dummies = vec![[0u8; DUMMY_BYTES]; total - self.len()];
-        dummies.iter_mut().for_each(|dummy| rng.fill(dummy));
-        let mut data = Vec::with_capacity(self.iter().map(<[u8]>::len).sum::<usize>() + dummies.len() * DUMMY_BYTES);
-        let mut ends = Vec::with_capacity(total);
-        for item in self.iter().chain(dummies.iter().map(|dummy| &dummy[..])) {
-            data.extend_from_slice(item);
-            ends.push(data.len());
-        }
-        Ok(Self::own(data, ends))
+        let before = self.dummies.as_ref().map_or(&[][..], |dummies| &dummies.0);
+        let mut dummies = vec![[0u8; DUMMY_BYTES]; before.len() + total - self.len()];
+        let (kept, new) = dummies.split_at_mut(before.len());
+        kept.copy_from_slice(before);
+        new.iter_mut().for_each(|dummy| rng.fill(dummy));
+        Ok(Self { dummies: Some(Arc::new(Dummies(dummies))), ..self.clone() })
     }
 
     /// The items of several batches, one batch after the other.
     pub fn concat(parts: &[&Self]) -> Result<Self> {
-        let count = parts.iter().map(|part| part.len()).sum();
-        check_range("items", count, 0, ITEMS_MAX)?;
-        let items = || parts.iter().flat_map(|part| part.iter());
-        let mut data = Vec::with_capacity(items().map(<[u8]>::len).sum());
-        let mut ends = Vec::with_capacity(count);
-        for item in items() {
-            data.extend_from_slice(item);
-            ends.push(data.len());
+        if let [one] = parts {
+            return Ok((*one).clone()); // they share the storage
         }
-        Ok(Self::own(data, ends))
+        let mut count = 0;
+        let mut starts = Vec::with_capacity(parts.len());
+        for part in parts {
+            starts.push(count);
+            count += part.len();
+        }
+        check_range("items", count, 0, ITEMS_MAX)?;
+        let item = |at: usize| {
+            let part = starts.partition_point(|&start| start <= at) - 1;
+            parts[part].get(at - starts[part])
+        };
+        let total = parts.iter().flat_map(|part| part.iter()).map(<[u8]>::len).sum();
+        Self::written(count, total, |at| item(at).len(), |at, place| place.copy_from_slice(item(at)))
     }
 
     /// All items in order.
@@ -214,25 +298,34 @@ impl Items {
     /// The distinct items in order of first appearance, and for each item the position of its equal among them.
     pub fn distinct(&self) -> Result<(Self, Vec<u32>)> {
         let seeded = SeededHash::new();
-        let hashes: Vec<u64> =
-            parallel::install(|| (0..self.len()).into_par_iter().map(|i| seeded.of(self.get(i))).collect())?;
+        let mut hashes = vec![0u64; self.len().min(HASHED_ITEMS)];
         let mut table = Table::with_room(self.len());
-        let mut firsts: Vec<u32> = Vec::new();
-        let mut groups = Vec::with_capacity(self.len());
-        for (index, hash) in hashes.into_iter().enumerate() {
-            let item = self.get(index);
-            let next = firsts.len() as u32;
-            let group = table.insert(hash, next, |kept| self.get(firsts[kept as usize] as usize) == item);
-            if group == next {
-                firsts.push(index as u32);
+        let mut firsts: Vec<u32> = Vec::with_capacity(self.len());
+        let mut groups: Vec<u32> = memory::zeros(self.len());
+        for (number, groups) in groups.chunks_mut(HASHED_ITEMS).enumerate() {
+            let begin = number * HASHED_ITEMS;
+            let hashes = &mut hashes[..groups.len()];
+            parallel::install(|| {
+                let tasks = hashes.par_iter_mut().with_min_len(TASK_ITEMS / 4).enumerate();
+                tasks.for_each(|(at, hash)| *hash = seeded.of(self.get(begin + at)));
+            })?;
+            for (chunk, (hashes, groups)) in hashes.chunks(TOGETHER).zip(groups.chunks_mut(TOGETHER)).enumerate() {
+                table.fetch(hashes);
+                for (index, (&hash, group)) in (begin + chunk * TOGETHER..).zip(hashes.iter().zip(groups)) {
+                    let item = self.get(index);
+                    let next = firsts.len() as u32;
+                    *group = table.insert(hash, next, |kept| self.get(firsts[kept as usize] as usize) == item);
+                    if *group == next {
+                        firsts.push(index as u32);
+                    }
+                }
             }
-            groups.push(group);
         }
         drop(table);
         if firsts.len() == self.len() {
             return Ok((self.clone(), groups)); // they share the storage; a copy would double a large set
         }
-        Ok((Self::from_slices(firsts.iter().map(|&first| self.get(first as usize)))?, groups))
+        Ok((self.take(&firsts)?, groups))
     }
 
     /// SHA-256 over a salt and all items in order, each with its length before it.

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::{Result, check_count};
 use crate::items::check_offsets;
+use crate::memory;
 use crate::parallel;
 
 /// Entries of the table of prefixes: one for each five leading digits.
@@ -30,39 +31,44 @@ pub fn normalise(offsets: &[i64], data: &[u8], prefixes: &[u8]) -> Result<Normal
     check_count("prefix_table", prefixes.len(), PREFIXES)?;
     check_offsets("offsets", offsets, data.len())?;
     let count = offsets.len().saturating_sub(1);
-    let parts: Vec<(Vec<u8>, Vec<u8>)> = parallel::install(|| {
-        let chunks = (0..count.div_ceil(CHUNK_ROWS)).into_par_iter();
+    let mut out = Normalised {
+        status: memory::zeros(count),
+        offsets: memory::zeros(count + 1),
+        data: memory::zeros(count * E164_BYTES),
+    };
+    // Each chunk writes from where its numbers begin when every row is handled, as nearly all are.
+    let lengths: Vec<usize> = parallel::install(|| {
+        let chunks = out.status.par_chunks_mut(CHUNK_ROWS).zip(out.data.par_chunks_mut(CHUNK_ROWS * E164_BYTES));
         chunks
-            .map(|chunk| {
-                let rows = chunk * CHUNK_ROWS..count.min((chunk + 1) * CHUNK_ROWS);
-                let mut status = Vec::with_capacity(rows.len());
-                let mut numbers = Vec::with_capacity(rows.len() * E164_BYTES);
-                for row in rows {
-                    let number = mobile(&data[offsets[row] as usize..offsets[row + 1] as usize], prefixes);
-                    status.push(u8::from(number.is_some()));
-                    if let Some(digits) = number {
-                        numbers.extend_from_slice(b"+86");
-                        numbers.extend_from_slice(&digits);
+            .enumerate()
+            .map(|(chunk, (status, numbers))| {
+                let mut places = numbers.as_chunks_mut::<E164_BYTES>().0.iter_mut();
+                for (row, status) in (chunk * CHUNK_ROWS..).zip(status) {
+                    let cell = &data[offsets[row] as usize..offsets[row + 1] as usize];
+                    if let Some(digits) = mobile(cell, prefixes) {
+                        let place = places.next().expect("one a row");
+                        place[..3].copy_from_slice(b"+86");
+                        place[3..].copy_from_slice(&digits);
+                        *status = 1;
                     }
                 }
-                (status, numbers)
+                (CHUNK_ROWS.min(count - chunk * CHUNK_ROWS) - places.len()) * E164_BYTES
             })
             .collect()
     })?;
-    let mut out = Normalised {
-        status: Vec::with_capacity(count),
-        offsets: Vec::with_capacity(count + 1),
-        data: Vec::with_capacity(count * E164_BYTES),
-    };
     let mut end = 0;
-    out.offsets.push(end);
-    for (status, numbers) in parts {
-        for &handled in &status {
-            end += i64::from(handled) * E164_BYTES as i64;
-            out.offsets.push(end);
+    for (chunk, length) in lengths.into_iter().enumerate() {
+        let begin = chunk * CHUNK_ROWS * E164_BYTES;
+        if begin != end {
+            out.data.copy_within(begin..begin + length, end);
         }
-        out.status.extend(status);
-        out.data.extend(numbers);
+        end += length;
+    }
+    out.data.truncate(end);
+    let mut end = 0;
+    for (place, &handled) in out.offsets[1..].iter_mut().zip(&out.status) {
+        end += i64::from(handled) * E164_BYTES as i64;
+        *place = end;
     }
     Ok(out)
 }

@@ -2,7 +2,10 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-const EMPTY: u64 = u64::MAX;
+use crate::memory;
+
+/// A slot holds one more than a position, so that nothing needs to be written before the first one.
+const EMPTY: u64 = 0;
 
 /// Hashes byte strings with a seed that no other party knows (SipHash).
 pub struct SeededHash(RandomState);
@@ -31,7 +34,12 @@ impl Table {
     /// Make room for `count` entries; `count` must be below 2^32 - 1.
     pub fn with_room(count: usize) -> Self {
         let size = (count + count / 2 + 1).next_power_of_two();
-        Self { slots: vec![EMPTY; size], mask: size - 1 }
+        Self { slots: memory::zeros(size), mask: size - 1 }
+    }
+
+    /// Load the slots where these hashes begin to look, so that the processor waits for all of them at once.
+    pub fn fetch(&self, hashes: &[u64]) {
+        std::hint::black_box(hashes.iter().fold(0, |all, &hash| all ^ self.slots[hash as usize & self.mask]));
     }
 
     /// Keep `position` under `hash`, unless an equal entry is there already. Returns the position that is kept.
@@ -39,7 +47,7 @@ impl Table {
         match self.probe(hash, equal) {
             Ok(found) => found,
             Err(slot) => {
-                self.slots[slot] = (hash & 0xffff_ffff_0000_0000) | u64::from(position);
+                self.slots[slot] = (hash & 0xffff_ffff_0000_0000) | (u64::from(position) + 1);
                 position
             }
         }
@@ -57,8 +65,9 @@ impl Table {
             if held == EMPTY {
                 return Err(slot);
             }
-            if (held ^ hash) >> 32 == 0 && equal(held as u32) {
-                return Ok(held as u32);
+            let position = (held as u32).wrapping_sub(1);
+            if (held ^ hash) >> 32 == 0 && equal(position) {
+                return Ok(position);
             }
             slot = (slot + 1) & self.mask;
         }

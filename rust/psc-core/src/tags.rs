@@ -14,6 +14,8 @@ use crate::table::{SeededHash, Table};
 /// The longest tag in bytes.
 pub const TAG_BYTES_MAX: usize = 64;
 const NOWHERE: u32 = u32::MAX;
+/// Tags whose places in a table are fetched together: these loads do not wait for each other.
+const TOGETHER: usize = 32;
 
 /// Return the first `length_bytes` (1 to 64) of SHA-512 over the label, its length before it, and each point.
 pub fn of_points(points: &[u8], label: &[u8], length_bytes: usize) -> Result<Vec<u8>> {
@@ -94,17 +96,30 @@ impl<'a> TagIndex<'a> {
             parallel::install(|| tags.par_chunks_exact(length_bytes).map(|tag| seeded.of(tag)).collect())?;
         let mut table = Table::with_room(count);
         let at = |index: u32| &tags[index as usize * length_bytes..][..length_bytes];
-        let firsts = hashes
-            .into_iter()
-            .zip(0u32..)
-            .map(|(hash, index)| table.insert(hash, index, |kept| at(kept) == at(index)))
-            .collect();
+        let mut firsts = Vec::with_capacity(count);
+        for hashes in hashes.chunks(TOGETHER) {
+            table.fetch(hashes);
+            for &hash in hashes {
+                let index = firsts.len() as u32;
+                firsts.push(table.insert(hash, index, |kept| at(kept) == at(index)));
+            }
+        }
         Ok(Self { tags, length_bytes, seeded, table, firsts })
     }
 
-    pub(crate) fn find(&self, tag: &[u8]) -> Option<u32> {
-        let equal = |kept: u32| &self.tags[kept as usize * self.length_bytes..][..self.length_bytes] == tag;
-        self.table.get(self.seeded.of(tag), equal)
+    /// Call a function with the position among some tags and, where there is an equal one, the first position of that.
+    fn find_all(&self, tags: &[u8], mut found: impl FnMut(usize, Option<u32>)) {
+        let mut hashes = [0; TOGETHER];
+        for (group, tags) in tags.chunks(TOGETHER * self.length_bytes).enumerate() {
+            let tags = tags.chunks_exact(self.length_bytes);
+            let hashes = &mut hashes[..tags.len()];
+            hashes.iter_mut().zip(tags.clone()).for_each(|(hash, tag)| *hash = self.seeded.of(tag));
+            self.table.fetch(hashes);
+            for (at, (&hash, tag)) in hashes.iter().zip(tags).enumerate() {
+                let equal = |kept: u32| &self.tags[kept as usize * self.length_bytes..][..self.length_bytes] == tag;
+                found(group * TOGETHER + at, self.table.get(hash, equal));
+            }
+        }
     }
 }
 
@@ -115,10 +130,14 @@ pub fn find(needles: &[u8], haystack: &[u8], length_bytes: usize) -> Result<Vec<
     // The table is built over the smaller side: building costs memory and runs on one core, looking up does not.
     if haystack.len() <= needles.len() {
         let index = TagIndex::new("haystack", haystack, length_bytes)?;
-        let position = |tag| index.find(tag).map_or(-1, i64::from);
-        return parallel::install(|| {
-            needles.par_chunks_exact(length_bytes).with_min_len(CHUNK_ITEMS).map(position).collect()
-        });
+        let mut positions = vec![-1; needles.len() / length_bytes];
+        parallel::install(|| {
+            let needles = needles.par_chunks(CHUNK_ITEMS * length_bytes);
+            positions.par_chunks_mut(CHUNK_ITEMS).zip(needles).for_each(|(positions, needles)| {
+                index.find_all(needles, |at, first| positions[at] = first.map_or(-1, i64::from));
+            });
+        })?;
+        return Ok(positions);
     }
     let index = TagIndex::new("needles", needles, length_bytes)?;
     let found = mark_first(&index, haystack)?;
@@ -142,11 +161,13 @@ pub fn count_common(a: &[u8], b: &[u8], length_bytes: usize) -> Result<usize> {
 fn mark_first(index: &TagIndex<'_>, others: &[u8]) -> Result<Vec<AtomicU32>> {
     let found: Vec<AtomicU32> = (0..index.firsts.len()).map(|_| AtomicU32::new(NOWHERE)).collect();
     parallel::install(|| {
-        let chunks = others.par_chunks_exact(index.length_bytes).with_min_len(CHUNK_ITEMS);
-        chunks.enumerate().for_each(|(at, tag)| {
-            if let Some(first) = index.find(tag) {
-                found[first as usize].fetch_min(at as u32, Ordering::Relaxed);
-            }
+        let chunks = others.par_chunks(CHUNK_ITEMS * index.length_bytes);
+        chunks.enumerate().for_each(|(chunk, tags)| {
+            index.find_all(tags, |at, first| {
+                if let Some(first) = first {
+                    found[first as usize].fetch_min((chunk * CHUNK_ITEMS + at) as u32, Ordering::Relaxed);
+                }
+            });
         });
     })?;
     Ok(found)

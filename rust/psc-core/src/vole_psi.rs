@@ -130,37 +130,31 @@ struct Keys {
     outputs: Key,
 }
 
-/// The receiver with its table, which is to be sent.
+/// The receiver; once it has encoded its items, with its table, which is to be sent.
 pub struct Receiver {
     parameters: Parameters,
     context: Vec<u8>,
     simd: Simd,
     seed: [u8; SEED_BYTES],
-    outputs: Key,
-    rows: Rows,
-    masked: Vec<u128>,
-    products: Zeroizing<Vec<u128>>,
+    encoded: Option<Encoded>,
     /// The sender's commitment and the receiver's own mask, in malicious mode.
     coin: Option<([u8; COMMITMENT_BYTES], u128)>,
 }
 
+/// What a receiver has of its items.
+struct Encoded {
+    outputs: Key,
+    rows: Rows,
+    masked: Vec<u128>,
+    products: Zeroizing<Vec<u128>>,
+}
+
 impl Receiver {
-    /// Draw the seed, encode the items (distinct, as many as agreed) and mask the table.
+    /// Draw the seed.
     ///
     /// `context` names this run and no other; both parties must give the same. In malicious mode, and only there, the
-    /// sender's commitment comes first. [`Error::EncodingFailed`] (rarer than 2^-50) ends the run: another seed would
-    /// tell the sender something about the items.
-    pub fn new(
-        context: &[u8],
-        parameters: Parameters,
-        items: &Items,
-        vectors: Vectors,
-        commitment: Option<&[u8]>,
-        rng: &mut Rng,
-    ) -> Result<Self> {
-        check_count("items", items.len(), parameters.receiver_size)?;
-        check_count("factors", vectors.factors.len(), parameters.columns())?;
-        check_count("products", vectors.products.len(), parameters.columns())?;
+    /// sender's commitment comes first.
+    pub fn new(context: &[u8], parameters: Parameters, commitment: Option<&[u8]>, rng: &mut Rng) -> Result<Self> {
         let coin = match (parameters.mode, commitment) {
             (Mode::SemiHonest, None) => None,
             (Mode::Malicious, Some(commitment)) => {
@@ -172,7 +166,28 @@ impl Receiver {
         let simd = Simd::selected()?;
         let mut seed = [0; SEED_BYTES];
         rng.fill(&mut seed);
-        let keys = parameters.keys(context, &seed);
+        Ok(Self { parameters, context: context.to_vec(), simd, seed, encoded: None, coin })
+    }
+
+    /// The first message. It says nothing of the items and may leave before they are encoded: the sender hashes its own
+    /// meanwhile.
+    pub fn seed(&self) -> &[u8; SEED_BYTES] {
+        &self.seed
+    }
+
+    /// Encode the items (distinct, as many as agreed) and mask the table.
+    ///
+    /// [`Error::EncodingFailed`] (rarer than 2^-50) ends the run: another seed would tell the sender something about the
+    /// items.
+    pub fn encode(&mut self, items: &Items, vectors: Vectors) -> Result<()> {
+        if self.encoded.is_some() {
+            return Err(Error::OutOfOrder { what: "second encoding" });
+        }
+        let parameters = self.parameters;
+        check_count("items", items.len(), parameters.receiver_size)?;
+        check_count("factors", vectors.factors.len(), parameters.columns())?;
+        check_count("products", vectors.products.len(), parameters.columns())?;
+        let keys = parameters.keys(&self.context, &self.seed);
         let rows = Rows::hash(items, parameters.shape, &keys.rows)?;
         let mut masked = okvs::encode(&rows)?;
         let Vectors { factors, products } = vectors;
@@ -180,22 +195,18 @@ impl Receiver {
             let pieces = masked.par_chunks_mut(CHUNK_ELEMENTS).zip(factors.par_chunks(CHUNK_ELEMENTS));
             pieces.for_each(|(masked, factors)| masked.iter_mut().zip(factors).for_each(|(to, factor)| *to ^= factor));
         })?;
-        let outputs = keys.outputs;
-        Ok(Self { parameters, context: context.to_vec(), simd, seed, outputs, rows, masked, products, coin })
-    }
-
-    /// The first message.
-    pub fn seed(&self) -> &[u8; SEED_BYTES] {
-        &self.seed
+        self.encoded = Some(Encoded { outputs: keys.outputs, rows, masked, products });
+        Ok(())
     }
 
     /// The elements `start..stop` of the masked table, 16 bytes each.
     pub fn masked(&self, start: usize, stop: usize) -> Result<Vec<u8>> {
-        check_range("stop", stop, 0, self.masked.len())?;
+        let masked = &self.encoded.as_ref().ok_or(Error::OutOfOrder { what: "table before the items" })?.masked;
+        check_range("stop", stop, 0, masked.len())?;
         check_range("start", start, 0, stop)?;
         let mut bytes = crate::zeroed((stop - start) * ELEMENT_BYTES)?;
         let out = bytes.as_chunks_mut::<ELEMENT_BYTES>().0.iter_mut();
-        out.zip(&self.masked[start..stop]).for_each(|(to, element)| *to = element.to_le_bytes());
+        out.zip(&masked[start..stop]).for_each(|(to, element)| *to = element.to_le_bytes());
         Ok(bytes)
     }
 
@@ -211,7 +222,9 @@ impl Receiver {
             (Some((commitment, own)), Some(opening)) => own ^ open(&self.context, &commitment, opening)?,
             _ => return Err(Error::OutOfOrder { what: "opening" }),
         };
-        let Self { parameters, simd, outputs, rows, products, .. } = self;
+        let Self { parameters, simd, encoded, .. } = self;
+        let Encoded { outputs, rows, products, .. } =
+            encoded.ok_or(Error::OutOfOrder { what: "outputs before the items" })?;
         let (delta, cached) = (Zeroizing::new(0), OnceLock::new());
         Ok(Evaluated { parameters, simd, table: products, rows, delta, mask, outputs, cached })
     }
@@ -406,6 +419,11 @@ impl Evaluated {
             });
         })?;
         Ok(OprfOutputs::scatter(&sorted, self.rows.positions(0, self.rows.len())))
+    }
+
+    /// The tags of the items, in their order: the first bytes of [`Evaluated::outputs`] without what is behind them.
+    pub fn tags_in_order(&self) -> Result<Vec<u8>> {
+        Ok(matching::scatter(self.tags()?, self.rows.positions(0, self.rows.len()), self.parameters.tag_bytes()))
     }
 
     /// The sender's message: its tags, sorted as byte strings; and for each the position of its item.

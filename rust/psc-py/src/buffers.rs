@@ -45,6 +45,27 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Input {
     }
 }
 
+/// Offsets: a copy of a buffer of 64-bit integers, or of bytes that are such.
+pub struct Offsets(psc_core::Result<Vec<i64>>);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Offsets {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        match PyBuffer::<i64>::get(&object) {
+            Ok(words) if words.is_c_contiguous() => Ok(Self(Ok(words.to_vec(object.py())?))),
+            _ => Ok(Self(object.extract::<Input>()?.int64("offsets"))),
+        }
+    }
+}
+
+impl Offsets {
+    /// The integers.
+    pub fn get(self) -> psc_core::Result<Vec<i64>> {
+        self.0
+    }
+}
+
 impl Input {
     /// Read native 64-bit integers.
     pub fn int64(&self, what: &'static str) -> psc_core::Result<Vec<i64>> {

@@ -6,7 +6,7 @@ use psc_core::{Error, backend, group, oprf, phone, rows, tags};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
-use crate::buffers::{Input, int64_array, uint32_array};
+use crate::buffers::{Input, Offsets, int64_array, uint32_array};
 use crate::errors::{CoreError, to_exception};
 use crate::types::{Items, OprfOutputs, Rng, Scalar};
 
@@ -177,15 +177,11 @@ pub fn open_rows<'py>(
 #[pyfunction]
 pub fn normalise_mobiles<'py>(
     py: Python<'py>,
-    offsets: Input,
+    offsets: Offsets,
     data: Input,
     prefix_table: Input,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
-    let done = py.detach(move || {
-        let starts = offsets.int64("offsets")?;
-        drop(offsets);
-        phone::normalise(&starts, &data, &prefix_table)
-    });
+    let done = py.detach(move || phone::normalise(&offsets.get()?, &data, &prefix_table));
     let phone::Normalised { status, offsets, data } = done.map_err(CoreError)?;
     let status = PyBytes::new(py, &status);
     let digits = PyBytes::new(py, &data);

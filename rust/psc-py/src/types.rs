@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use subtle::ConstantTimeEq;
 
-use crate::buffers::{Input, uint32_array};
+use crate::buffers::{Input, Offsets, uint32_array};
 use crate::errors::CoreError;
 
 /// A cryptographic random generator (ChaCha20), seeded by the operating system.
@@ -81,7 +81,7 @@ impl Scalar {
 #[derive(FromPyObject)]
 pub struct KeyCells {
     tag: Input,
-    offsets: Input,
+    offsets: Offsets,
     data: Input,
 }
 
@@ -95,9 +95,7 @@ impl Items {
     #[staticmethod]
     fn encode(py: Python<'_>, columns: Vec<KeyCells>) -> Result<Self, CoreError> {
         py.detach(|| {
-            // The offsets as bytes go as soon as they are numbers: of a large table they are as much as its items.
-            let columns =
-                columns.into_iter().map(|column| Ok((column.tag, column.offsets.int64("offsets")?, column.data)));
+            let columns = columns.into_iter().map(|column| Ok((column.tag, column.offsets.get()?, column.data)));
             let columns = columns.collect::<psc_core::Result<Vec<_>>>()?;
             let views = columns.iter().map(|(tag, offsets, data)| items::Column { tag, offsets, data });
             let views: Vec<items::Column<'_>> = views.collect();

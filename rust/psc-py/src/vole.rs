@@ -179,27 +179,20 @@ pub struct VolePsiReceiver(State<vole_psi::Receiver>);
 
 #[pymethods]
 impl VolePsiReceiver {
-    /// Draw the seed, encode the items and mask the table.
+    /// Draw the seed.
     #[staticmethod]
-    #[pyo3(signature = (context, sender_size, malicious, items, vectors, commitment, rng, shards=1))]
-    #[allow(clippy::too_many_arguments, reason = "the Python signature")]
+    #[pyo3(signature = (context, receiver_size, sender_size, malicious, commitment, rng, shards=1))]
     fn start(
-        py: Python<'_>,
         context: Input,
+        receiver_size: usize,
         sender_size: usize,
         malicious: bool,
-        items: &Items,
-        vectors: &VoleVectors,
         commitment: Option<Input>,
         rng: &Rng,
         shards: usize,
     ) -> Result<Self, CoreError> {
-        let receiver = py.detach(|| {
-            let parameters =
-                vole_psi::Parameters::new(items.0.len(), sender_size, mode(malicious))?.in_shards(shards)?;
-            let (vectors, commitment) = (vectors.0.take("vectors")?, commitment.as_deref());
-            rng.with(|rng| vole_psi::Receiver::new(&context, parameters, &items.0, vectors, commitment, rng))
-        })?;
+        let parameters = vole_psi::Parameters::new(receiver_size, sender_size, mode(malicious))?.in_shards(shards)?;
+        let receiver = rng.with(|rng| vole_psi::Receiver::new(&context, parameters, commitment.as_deref(), rng))?;
         Ok(Self(State::new(receiver)))
     }
 
@@ -207,6 +200,14 @@ impl VolePsiReceiver {
     fn seed<'py>(&self, py: Python<'py>) -> Bytes<'py> {
         let seed = self.0.with("seed", |receiver| Ok(*receiver.seed()))?;
         Ok(PyBytes::new(py, &seed))
+    }
+
+    /// Encode the items and mask the table.
+    fn encode(&self, py: Python<'_>, items: &Items, vectors: &VoleVectors) -> Result<(), CoreError> {
+        Ok(py.detach(|| {
+            let vectors = vectors.0.take("vectors")?;
+            self.0.with("items", |receiver| receiver.encode(&items.0, vectors))
+        })?)
     }
 
     /// Return the elements `start..stop` of the masked table.
@@ -294,6 +295,12 @@ impl VolePsiOutputs {
     /// Compute the tags now, so that what needs them later does not.
     fn prepare(&self, py: Python<'_>) -> Result<(), CoreError> {
         Ok(py.detach(|| self.0.prepare())?)
+    }
+
+    /// Return the tags of the items, in their order.
+    fn tags<'py>(&self, py: Python<'py>) -> Bytes<'py> {
+        let tags = py.detach(|| self.0.tags_in_order())?;
+        Ok(PyBytes::new(py, &tags))
     }
 
     /// Return the tags of the items, sorted, and for each the position of its item.

@@ -61,7 +61,8 @@ def parties(malicious: bool = False) -> tuple[VolePsiReceiver, VolePsiSender]:
     rng = Rng.system()
     shares, vectors = vole(psi_shape(50, 70, malicious).columns, malicious)
     sender = VolePsiSender.start(CONTEXT, 50, 70, malicious, shares, rng)
-    receiver = VolePsiReceiver.start(CONTEXT, 70, malicious, items(0, 50), vectors, sender.commitment(), rng)
+    receiver = VolePsiReceiver.start(CONTEXT, 50, 70, malicious, sender.commitment(), rng)
+    receiver.encode(items(0, 50), vectors)
     return receiver, sender
 
 
@@ -137,7 +138,7 @@ def test_a_step_comes_once_and_in_its_turn() -> None:
         with pytest.raises(wrong):
             VolePsiSender.start(CONTEXT, 50, 70, False, shares, rng)
         with pytest.raises(wrong):
-            VolePsiReceiver.start(CONTEXT, 70, False, items(0, 50), vectors, None, rng)
+            VolePsiReceiver.start(CONTEXT, 50, 70, False, None, rng).encode(items(0, 50), vectors)
 
 
 def test_a_party_is_used_once() -> None:
@@ -146,6 +147,8 @@ def test_a_party_is_used_once() -> None:
         sender.finish()
     with pytest.raises(LocalProtocolError):
         sender.hash(receiver.seed(), items(0, 70))
+    with pytest.raises(LocalProtocolError):
+        receiver.encode(items(0, 50), vole(psi_shape(50, 70, False).columns)[1])
     receiver.finish()
     for step in (receiver.seed, receiver.mask, receiver.finish, lambda: receiver.masked(0, 1)):
         with pytest.raises(LocalProtocolError):
@@ -179,7 +182,7 @@ def test_equal_items_and_wrong_counts_are_refused() -> None:
     for bad, kind in ((Items.from_list([b"a", b"b", b"a"]), EncodingError), (items(0, 300), UsageError)):
         _, vectors = vole(psi_shape(3, 3, False).columns)
         with pytest.raises((CryptoError, UsageError)) as caught:
-            VolePsiReceiver.start(CONTEXT, 3, False, bad, vectors, None, rng)
+            VolePsiReceiver.start(CONTEXT, 3, 3, False, None, rng).encode(bad, vectors)
         assert isinstance(caught.value, kind)
 
 

@@ -51,7 +51,7 @@ def test_skip_keeps_good_rows_and_accounts_for_the_others(source) -> None:
     assert keyed.rows_total == len(CELLS)
     assert keyed.row_of.tolist() == [0, 1, 4, 8]
     assert keyed.group_of_row.tolist() == [0, 0, 1, 0]
-    assert (keyed.group_of_row.dtype, keyed.row_of.dtype) == (np.uint32, np.int64)
+    assert (keyed.group_of_row.dtype, keyed.row_of.dtype) == (np.uint32, np.uint32)
     assert keyed.key_count == len(keyed.items) == 2
     assert b"+8613800138000" in keyed.items.get(0)
     assert keyed.table.num_rows == len(CELLS)

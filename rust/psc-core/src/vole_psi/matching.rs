@@ -36,6 +36,20 @@ fn write_inside<const LENGTH: usize>(tags: &[Tag], order: &[u32]) -> Vec<u8> {
     bytes
 }
 
+/// The tags, `length` bytes each, in the places that their positions say.
+pub(super) fn scatter(tags: &[Tag], positions: impl Iterator<Item = u32>, length: usize) -> Vec<u8> {
+    with_length!(length, scatter_inside(tags, positions))
+}
+
+fn scatter_inside<const LENGTH: usize>(tags: &[Tag], positions: impl Iterator<Item = u32>) -> Vec<u8> {
+    let mut bytes = crate::memory::zeros(tags.len() * LENGTH);
+    let places = bytes.as_chunks_mut::<LENGTH>().0;
+    for (tag, position) in tags.iter().zip(positions) {
+        places[position as usize] = *tag.to_be_bytes().first_chunk().expect("at most 16 bytes");
+    }
+    bytes
+}
+
 /// Read tags of `length` bytes each.
 fn read(bytes: &[u8], length: usize) -> Vec<Tag> {
     with_length!(length, read_inside(bytes))

@@ -66,8 +66,9 @@ impl Run<'_> {
         };
         let mut sender = Sender::new(CONTEXT, parameters, shares, rng)?;
         let commitment = sender.commitment().map(|commitment| pass(Step::Commitment, &commitment));
-        let receiver = Receiver::new(CONTEXT, parameters, &items(self.own), vectors, commitment.as_deref(), rng)?;
+        let mut receiver = Receiver::new(CONTEXT, parameters, commitment.as_deref(), rng)?;
         sender.hash(&pass(Step::Seed, receiver.seed()), &items(self.others))?;
+        receiver.encode(&items(self.own), vectors)?;
         for start in (0..parameters.columns()).step_by(self.piece) {
             let stop = parameters.columns().min(start + self.piece);
             sender.absorb(&pass(Step::Piece, &receiver.masked(start, stop)?))?;
@@ -289,8 +290,16 @@ fn steps_have_one_order() {
         let (vectors, shares) = deal(parameters.columns(), &mut rng);
         let commitment = [0; COMMITMENT_BYTES];
         let given = (mode == Mode::SemiHonest).then_some(&commitment[..]);
-        let refused = Receiver::new(CONTEXT, parameters, &items(&numbers), vectors, given, &mut rng).err();
-        assert!(out_of_order(refused));
+        assert!(out_of_order(Receiver::new(CONTEXT, parameters, given, &mut rng).err()));
+        let own = (mode == Mode::Malicious).then_some(&commitment[..]);
+        let mut receiver = Receiver::new(CONTEXT, parameters, own, &mut rng).unwrap();
+        assert!(out_of_order(receiver.masked(0, 1).err()), "before the items");
+        receiver.encode(&items(&numbers), vectors).unwrap();
+        let (vectors, _) = deal(parameters.columns(), &mut rng);
+        assert!(out_of_order(receiver.encode(&items(&numbers), vectors).err()), "twice");
+        let bare = Receiver::new(CONTEXT, parameters, own, &mut rng).unwrap();
+        let opening = own.map(|_| [0; OPENING_BYTES]);
+        assert!(bare.finish(opening.as_ref().map(|opening| &opening[..])).is_err(), "without items");
         let mut sender = Sender::new(CONTEXT, parameters, shares, &mut rng).unwrap();
         assert!(out_of_order(sender.open(&[0; MASK_BYTES]).err()), "before the table");
         sender.absorb(&vec![0; parameters.columns() * 16]).unwrap();
@@ -316,8 +325,9 @@ fn arguments_have_the_agreed_counts() {
     let mut rng = Rng::insecure_from_seed(b"counts");
     let parameters = Parameters::new(20, 30, Mode::SemiHonest).unwrap();
     let dealt = || deal(parameters.columns(), &mut Rng::insecure_from_seed(b"d"));
-    let new =
-        |items: &Items, vectors, rng: &mut Rng| Receiver::new(CONTEXT, parameters, items, vectors, None, rng).err();
+    let new = |items: &Items, vectors, rng: &mut Rng| {
+        Receiver::new(CONTEXT, parameters, None, rng).unwrap().encode(items, vectors).err()
+    };
     let twenty: Vec<u32> = (0..20).collect();
     let mismatch = |error| matches!(error, Some(Error::CountMismatch { .. }));
     assert!(mismatch(new(&items(&twenty[1..]), dealt().0, &mut rng)));
@@ -340,7 +350,8 @@ fn outputs_agree_on_common_items() {
     let parameters = Parameters::new(own.len(), others.len(), Mode::SemiHonest).unwrap();
     let (vectors, shares) = deal(parameters.columns(), &mut rng);
     let mut sender = Sender::new(CONTEXT, parameters, shares, &mut rng).unwrap();
-    let receiver = Receiver::new(CONTEXT, parameters, &items(&own), vectors, None, &mut rng).unwrap();
+    let mut receiver = Receiver::new(CONTEXT, parameters, None, &mut rng).unwrap();
+    receiver.encode(&items(&own), vectors).unwrap();
     sender.hash(receiver.seed(), &items(&others)).unwrap();
     sender.absorb(&receiver.masked(0, parameters.columns()).unwrap()).unwrap();
     let (sender, receiver) = (sender.finish().unwrap(), receiver.finish(None).unwrap());
@@ -354,6 +365,8 @@ fn outputs_agree_on_common_items() {
     for (tag, &position) in tags.chunks_exact(parameters.tag_bytes()).zip(&order) {
         assert_eq!(tag, &theirs[position as usize][..parameters.tag_bytes()]);
     }
+    let in_order: Vec<u8> = theirs.iter().flat_map(|output| output[..parameters.tag_bytes()].to_vec()).collect();
+    assert_eq!(sender.tags_in_order().unwrap(), in_order);
 }
 
 /// Both ends must compute the same, on every machine and in every release.
