@@ -12,7 +12,7 @@ demo: $(VENV)/.built            ## the main job on made-up data, two processes o
 test: $(VENV)/.built            ## every test: Rust, Python, two processes, notebooks
 	cargo test --workspace --locked --quiet
 	cargo test --release -p psc-core --locked --quiet   # 100,000 random inputs on every backend
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --durations=25
 
 check: lint type                ## what CI asks beside the tests
 
