@@ -53,7 +53,7 @@ bench-net: $(VENV)/.built .venv-peers/.built   ## over 100 Mbit/s with a round t
 	$(BIN)/python -m benchmarks.net.runs --output benchmarks/results/net.jsonl
 	$(BIN)/python -m benchmarks.report
 bench-large: $(VENV)/.built .venv-peers/.built   ## 10^7 keys a side and 50,000 against 3*10^7: some GB of memory and disk
-	$(BIN)/python -m benchmarks.macro.runs --sizes 10000000 50000x30000000 --files parquet --operations match "match, one-sided" --output benchmarks/results/macro.jsonl
+	$(BIN)/python -m benchmarks.macro.runs --sizes 10000000 50000x30000000 --files parquet --operations match "match, one-sided" "match, one-sided, semi-honest" --output benchmarks/results/macro.jsonl
 	$(BIN)/python -m benchmarks.macro.resume --output benchmarks/results/resume.jsonl
 	$(BIN)/python -m benchmarks.peers.pairs --sizes 10000000 --files parquet --peers rr22 --released 0 --pairs 3 --output benchmarks/results/peers.jsonl
 	$(BIN)/python -m benchmarks.report

@@ -25,6 +25,7 @@ _SUMS = ("--select", "sum:fee", "--select", "sum:weight", "--select", "sum:piece
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "match": ("match", "--want", "status"),
     "match, one-sided": ("match",),
+    "match, one-sided, semi-honest": ("match", "--model", "semi-honest"),
     "match, dh-psi": ("match", "--want", "status", "--protocol", "dh-psi"),
     "count": ("count",),
     "aggregate": ("aggregate", *_SUMS),
