@@ -59,6 +59,9 @@ from psc.types import GroupColumn, key_names
 __all__ = ["NodeHandler"]
 
 _CACHED_DATASETS = 2
+_CACHED_ROWS = 1 << 22
+"""Rows of all cached datasets together; a larger one is cached alone, so that two uses of it never are in memory at once."""
+
 _USELESS_SECONDS = 60.0
 
 
@@ -322,7 +325,13 @@ class _DatasetCache:
             return with_statistics(loaded, () if hello.aggregate is None else hello.aggregate.statistics)
 
     def _read(self, record: DatasetRecord, state: object, use: tuple[object, ...], hello: Hello) -> LoadedDataset:
-        """Read a dataset but for its statistics, and keep it."""
+        """Read a dataset but for its statistics, and keep it; others go first where there is no room beside it."""
+        with self._lock:
+            while self._kept and (
+                len(self._kept) >= _CACHED_DATASETS
+                or record.row_count + sum(each.record.row_count for each in self._kept.values()) > _CACHED_ROWS
+            ):
+                self._kept.popitem(last=False)
         try:
             loaded = read_dataset(
                 record,
@@ -339,8 +348,6 @@ class _DatasetCache:
         with self._lock:
             self._useless.pop(record.name, None)
             self._kept[use] = loaded
-            while len(self._kept) > _CACHED_DATASETS:
-                self._kept.popitem(last=False)
         return loaded
 
 

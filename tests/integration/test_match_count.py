@@ -19,6 +19,7 @@ from psc.audit.receipt import SignedReceipt, verify_receipt
 from psc.errors import DataError, PolicyDeniedError, UsageError
 from psc.node.runs import get_run, receipt_of, result_of
 from psc.node.trust import known_identities
+from psc.operations import responder
 from psc.operations.results import ROWS_CUT, SOURCE_ROW
 from psc.testing.madeup import ORDER_PHONE, plain_join, plain_keys
 from psc.testing.nodes import PURPOSE, grant, node_pair
@@ -236,3 +237,15 @@ def test_one_row_against_a_hundred_thousand(tmp_path: Path) -> None:
             for number, expected in (("13800099999", 1), ("13800100000", 0)):
                 table = pa.table({"phone": [number]})
                 assert courier.match(table, on="phone", dataset="open", purpose=PURPOSE).matched_rows == expected
+
+
+@pytest.mark.parametrize(("most_rows", "kept"), [(1 << 22, 2), (1500, 1)])
+def test_large_datasets_are_not_cached_beside_one_another(
+    market: Market, most_rows: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responder, "_CACHED_ROWS", most_rows)
+    cache = responder._DatasetCache(market.pair.courier.home)
+    for want in ([], ["status"], ["fee"], ["fee"]):
+        plan = market.courier.plan(psc.Match(market.orders, on=ON, dataset="parcels", want=want, purpose=PURPOSE, on_bad="skip"))
+        cache.load(market.courier._asking._hello(plan, "0" * 26))
+    assert len(cache._kept) == kept
