@@ -44,7 +44,7 @@ from psc.node.home import Home
 from psc.session.hello import KEPT_SHARDS_MAX
 from psc.types import Document
 
-__all__ = ["KEPT_HOURS", "Kept", "KeptRun", "begin", "drop_old", "kept_runs", "load"]
+__all__ = ["KEPT_HOURS", "Kept", "KeptRun", "Side", "begin", "drop", "drop_old", "kept_runs", "load"]
 
 KEPT_HOURS = 48
 """How long the shards of a run that broke off are kept: the nightly job of the day after still finds them."""
@@ -191,18 +191,18 @@ class Kept:
         """
         self.chain.clear()
         self.parts.clear()
-        remove_tree(self._folder)
+        drop(self.home, self.run.run_id)
 
     @classmethod
     def _load(cls, home: Home, run: KeptRun) -> Self:
-        kept, folder = cls(home, run), _folder(home, run.run_id)
+        kept, folder, key = cls(home, run), _folder(home, run.run_id), _key(home)
         for number in range(run.shards):
             file = folder / f"{number:05d}"
             if not file.exists():
                 break
             previous = kept.chain[-1] if kept.chain else run.run_id
             try:
-                head, part = _open(_key(home), read_private(file))
+                head, part = _open(key, read_private(file))
             except (DecryptionError, StorageError):
                 kept.damaged = str(file)
                 break
@@ -234,6 +234,11 @@ def load(home: Home, run_id: str) -> Kept | None:
     except (DecryptionError, StorageError):
         return None
     return None if run.too_old else Kept._load(home, run)
+
+
+def drop(home: Home, run_id: str) -> None:
+    """Remove all that is kept of a run, by its first attempt."""
+    remove_tree(_folder(home, run_id))
 
 
 def kept_runs(home: Home) -> dict[str, tuple[KeptRun, int]]:

@@ -149,7 +149,7 @@ class Asking:
             rules=RULES_ID,
             number_metadata=plan.entry.number_metadata,
             initiator_sizes=tuple(stage.sizes[0] for stage in shape.stages),
-            resumes=offer(plan.kept) if getattr(plan.request, "resume", False) else None,
+            resumes=offer(plan.kept) if shape.finished else None,
             sent_at=timestamp(now()),
         )
 

@@ -9,7 +9,6 @@ taken up at most ``ATTEMPTS_MAX`` times.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from itertools import takewhile
 
 from psc import __version__
@@ -17,7 +16,7 @@ from psc.errors import AbortCode, AuthenticationError, CancelledError, PeerAbort
 from psc.node import kept
 from psc.node.clock import now, timestamp
 from psc.node.home import Home
-from psc.node.kept import Kept, KeptRun
+from psc.node.kept import Kept, KeptRun, Side
 from psc.node.runs import is_running
 from psc.operations.play import Play, RunShape
 from psc.operations.prepare import OwnTable
@@ -110,19 +109,21 @@ def begin_or_go_on(
     if found is not None and accept.finished:
         found.again(hello.run_id, accept.attempt, accept.finished)
         return found
-    if found is not None:
-        found.drop()  # the partner has it no longer: the run starts anew
-    _drop_like(home, hello, accept.responder_size)
     count = play.shard_count(RunShape.of(hello, accept))
     if not 1 < count <= KEPT_SHARDS_MAX:
         return None
-    split = SessionId(hello, accept).label
+    split, terms = SessionId(hello, accept).label, _terms(hello, accept.responder_size)
+    side: Side = "responder" if own is None else "initiator"
+    partner = hello.initiator if own is None else hello.responder
+    for run, _ in kept.kept_runs(home).values():  # the run that starts takes the place of earlier ones of the same
+        if (run.side, run.partner, run.terms) == (side, partner, terms) and not is_running(home, run.last_run_id):
+            kept.drop(home, run.run_id)
     run = KeptRun(
         run_id=hello.run_id,
         last_run_id=hello.run_id,
-        side="responder" if own is None else "initiator",
-        partner=hello.initiator if own is None else hello.responder,
-        terms=_terms(hello, accept.responder_size),
+        side=side,
+        partner=partner,
+        terms=terms,
         items="" if own is None else own.keyed.items.digest(split).hex(),
         split=split.hex(),
         shards=count,
@@ -131,23 +132,12 @@ def begin_or_go_on(
     return kept.begin(home, run)
 
 
-def _drop_like(home: Home, hello: Hello, responder_size: int) -> None:
-    """Remove what is kept of earlier runs of the same that do not live: the run that starts takes their place."""
-    for run, _ in kept.kept_runs(home).values():
-        same = run.terms == _terms(hello, responder_size) and run.partner in (hello.initiator, hello.responder)
-        if same and not is_running(home, run.last_run_id):
-            found = kept.load(home, run.run_id)
-            if found is not None:
-                found.drop()
-
-
-def keeper(held: Kept | None, session: Session, tell: Callable[[], None] | None = None) -> Keep | None:
+def keeper(held: Kept | None, session: Session) -> Keep | None:
     """Return what a script needs to keep its shards and to go on after those that are kept.
 
     Args:
         held: where they are kept.
         session: whose messages are chained.
-        tell: called after each shard that was kept.
     """
     if held is None:
         return None
@@ -155,8 +145,6 @@ def keeper(held: Kept | None, session: Session, tell: Callable[[], None] | None 
     def keep(number: int, part: bytes) -> None:
         seen = session.transcripts()
         held.keep(number, part, (seen["initiator-to-responder"], seen["responder-to-initiator"]))
-        if tell is not None:
-            tell()
 
     return Keep(bytes.fromhex(held.run.split), held.parts, keep)
 
