@@ -320,8 +320,8 @@ _ABORTED: dict[str, Text] = {
         "请在其恢复后重试，或使用 --wait。",
     ),
     "transport.aborted-no-space": Text(
-        "The partner's node could not write to its disk or store.",
-        "合作方节点无法写入其磁盘或存储。",
+        "The partner's node could not use its disk or its store.",
+        "合作方节点无法使用其磁盘或存储。",
         "Ask the partner to look at its log and its disk, and try again.",
         "请合作方查看其日志与磁盘后重试。",
     ),
