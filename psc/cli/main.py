@@ -73,7 +73,7 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's: they would wait for work of which there is none
     # Arrow's own allocators keep what they got in huge pages: a tenth more memory at the peak, and the time to fill it.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    _return_large_blocks()
+    _tune_allocation()
     if "demo" not in sys.argv:
         sys.meta_path.insert(0, _WithoutPandas())
     try:
@@ -83,15 +83,21 @@ def main() -> None:
     _end(0)
 
 
-def _return_large_blocks() -> None:
-    """Let the C library give every freed block of 16 MiB or more back to the system, and keep smaller ones for reuse.
+def _tune_allocation() -> None:
+    """Let the GNU C library reuse what is freed, and give only large blocks back to the system.
 
-    By itself it raises that bound to 32 MiB with the first such blocks, and a server's memory then grows from shard to shard. A
-    lower one saves little more and costs time: memory that comes back from the system is filled with zeros first.
+    Memory that comes back from the system is filled with zeros first, which takes longer than most work on it. By itself the
+    library gives each thread memory of its own, cut down after nearly every block that it frees, and lets the size up to which
+    blocks stay with the process grow, so that a server's memory grows from shard to shard.
     """
-    threshold, parameter = 16 << 20, -3  # M_MMAP_THRESHOLD
+    settings = (
+        (-8, 1),  # M_ARENA_MAX: what one thread freed serves the next
+        (-1, 128 << 20),  # M_TRIM_THRESHOLD: free memory kept at the end of the heap
+        (-3, 16 << 20),  # M_MMAP_THRESHOLD: blocks from here on go back when they are freed
+    )
     with contextlib.suppress(AttributeError, OSError):  # another C library than GNU's
-        ctypes.CDLL(None).mallopt(parameter, threshold)
+        for parameter, value in settings:
+            ctypes.CDLL(None).mallopt(parameter, value)
 
 
 def _end(code: object) -> None:
