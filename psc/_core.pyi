@@ -16,6 +16,7 @@ from psc.errors import PscError
 
 __all__ = [
     "Items",
+    "ItemsBuilder",
     "OprfOutputs",
     "RlweMatcher",
     "RlweOwner",
@@ -42,6 +43,8 @@ __all__ = [
     "normalise_mobiles",
     "open_rows",
     "point_tags",
+    "prepare_memory",
+    "release_memory",
     "rlwe_flood_bound",
     "sample_errors",
     "seal_rows",
@@ -94,6 +97,12 @@ class Items:
     def distinct(self) -> tuple[Items, NDArray[np.uint32]]: ...
     def get(self, index: int) -> bytes: ...
     def digest(self, salt: _Buffer) -> bytes: ...
+
+@final
+class ItemsBuilder:
+    def __new__(cls, expected: int) -> ItemsBuilder: ...
+    def add(self, columns: Sequence[_KeyCells]) -> None: ...
+    def finish(self) -> Items: ...
 
 @final
 class OprfOutputs:
@@ -244,4 +253,6 @@ def normalise_mobiles(offsets: _Buffer, data: _Buffer, prefix_table: _Buffer) ->
         UsageError: the table has another size, or an offset is out of order or past the end.
     """
 
+def prepare_memory(bytes: int) -> None: ...
+def release_memory() -> None: ...
 def sample_errors() -> list[PscError]: ...

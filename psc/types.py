@@ -95,7 +95,7 @@ class Document(BaseModel):
     Sub-classes set ``KIND``, which separates the signatures and digests of different documents.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     KIND: ClassVar[str] = ""
 
     def canonical(self) -> bytes:

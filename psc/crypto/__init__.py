@@ -5,12 +5,16 @@ them), and gives the same bytes on every backend (``PSC_BACKEND`` forces one). S
 types (``Scalar``, ``Rng``, ``OprfOutputs``, ``Items``) that show no content, cannot be pickled, and are zeroised when
 they go.
 
+Kernels reuse the memory of large buffers. ``prepare_memory(bytes)`` has some ready soon, got from the system by a thread of its
+own while nothing else is to be done; ``release_memory()`` gives back what nothing uses, where much of it was used before.
+
 Silent VOLE and vole-psi are in ``psc.crypto.vole``.
 
 Errors: a bad element of the peer is ``InvalidElementError`` with its position; a row that does not open is
 ``DecryptionError``; wrong arguments are ``UsageError``.
 """
 
+from psc._core import prepare_memory, release_memory
 from psc.crypto.group import (
     POINT_BYTES,
     SUITE,
@@ -24,7 +28,7 @@ from psc.crypto.group import (
     hash_to_group_dst,
     mask,
 )
-from psc.crypto.items import ITEM_BYTES_MAX, Items, KeyCells
+from psc.crypto.items import ITEM_BYTES_MAX, Items, ItemsBuilder, KeyCells
 from psc.crypto.oprf import OprfOutputs, evaluate_items, unmask
 from psc.crypto.rlwe import RLWE
 from psc.crypto.rng import Rng
@@ -39,6 +43,7 @@ __all__ = [
     "RLWE",
     "SUITE",
     "Items",
+    "ItemsBuilder",
     "KeyCells",
     "OprfOutputs",
     "PointBatch",
@@ -60,6 +65,8 @@ __all__ = [
     "mask",
     "open_rows",
     "point_tags",
+    "prepare_memory",
+    "release_memory",
     "seal_rows",
     "sort_tags",
     "unmask",

@@ -17,6 +17,7 @@ Equal items therefore mean equal cells of equal kinds: the encoding is injective
 ``items.distinct()``            the distinct items in order of first appearance, and for each row the position of its item
 ``items.get(index)``            the bytes of one item
 ``items.digest(salt)``          SHA-256 over the salt and all items in order, each with its length before it
+``ItemsBuilder(expected)``      ``add(columns)`` encodes a batch of rows behind those before, ``finish()`` returns the items
 ==============================  =========================================================================================
 
 Security:
@@ -29,7 +30,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from psc._core import Items
+from psc._core import Items, ItemsBuilder
 from psc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
-__all__ = ["ITEM_BYTES_MAX", "Items", "KeyCells"]
+__all__ = ["ITEM_BYTES_MAX", "Items", "ItemsBuilder", "KeyCells"]
 
 ITEM_BYTES_MAX = 65_535
 """The longest item in bytes; RFC 9497 writes an input's length in two bytes."""

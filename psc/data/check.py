@@ -191,12 +191,12 @@ def check_keys(
     choices = [on, *([use] for use in on)] if len(on) > 1 else [on]
     table = KeyTable.of(source, choices, region=region)
     reading, judged = table.reading(0), table.verdict() if len(on) > 1 else table.reading(0)
-    items, key_of_row = reading.items().distinct()
-    rows_of_key = np.bincount(key_of_row, minlength=len(items))
+    keyed = table.keyed(0, RejectSummary())
+    rows_of_key = np.bincount(keyed.group_of_row, minlength=keyed.key_count)
     virtual, notes = 0, []
-    for use, cells in zip(reading.uses, reading.values):
+    for use in reading.uses:
         if use.kind == "phone":
-            virtual += pc.sum(pc.match_substring_regex(cells, VIRTUAL_OPERATORS)).as_py() or 0
+            virtual += pc.sum(pc.match_substring_regex(table.cells[use].values, VIRTUAL_OPERATORS)).as_py() or 0
             notes = ["data.note-intermediary"]
     if virtual:
         notes.append("data.note-virtual-operators")
@@ -204,16 +204,16 @@ def check_keys(
     return CheckReport(
         source=source.name,
         rows_total=source.table.num_rows,
-        rows_usable=len(key_of_row),
-        key_count=len(items),
+        rows_usable=len(keyed.row_of),
+        key_count=keyed.key_count,
         keys_repeated=int(np.count_nonzero(rows_of_key > 1)),
         rows_per_key_max=int(rows_of_key.max(initial=0)),
         rows_per_key=tuple(size for size in sizes if size[2]),
         virtual_operator_rows=int(virtual),
         rejected=judged.summary(),
         notes=tuple(notes),
-        values=tuple(_value_report(source, use, reading.kept) for use in values),
-        groups=tuple(_group_report(source, use, reading.kept, key_of_row, len(items)) for use in groups),
+        values=tuple(_value_report(source, use, keyed.row_of) for use in values),
+        groups=tuple(_group_report(source, use, keyed.row_of, keyed.group_of_row, keyed.key_count) for use in groups),
         keys=tuple(_key_report(table, number) for number in range(1, len(choices))),
     )
 

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from psc.crypto import Items, KeyCells
+from psc.crypto import Items, ItemsBuilder, KeyCells
 from psc.data.cells import buffers_of, is_key_type
 from psc.data.classes import CLASS_NAMES, CellClass
 from psc.data.columns import choose_columns
-from psc.data.kinds import Normalised, normalise
+from psc.data.kinds import KnownCells, Normalised, normalise
 from psc.data.masking import mask
 from psc.data.output import check_output, write_table
 from psc.data.rejects import EXAMPLES_SHOWN, RejectClass, RejectedRow, RejectSummary
@@ -41,11 +41,12 @@ __all__ = [
     "masked_key",
     "prepare_alternatives",
     "prepare_keys",
+    "read_keys",
     "rows_with_keys",
 ]
 
 KeyPolicy = Literal["error", "skip"]
-_BATCH_ROWS = 1 << 20
+_BATCH_ROWS = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +122,9 @@ def prepare_keys(
     """
     if rejects is not None:
         check_output(rejects)
-    reading = KeyReading.of(source, on, region=region)
+    reading, items = read_keys(source, on, region=region)
     summary = judge(reading, on_bad=on_bad, rejects=rejects)
-    # What reading and normalising took: of millions of rows it is as much as all that is kept.
-    pa.default_memory_pool().release_unused()
-    batches, kept = reading.item_batches(), reading.kept
-    del reading  # the keys as text
-    return _keyed(source, batches, kept, summary)
+    return _keyed(reading, items, summary)
 
 
 def rows_with_keys(source: Source, on: Sequence[KeyUse], *, region: str = "CN") -> Keyed:
@@ -135,19 +132,13 @@ def rows_with_keys(source: Source, on: Sequence[KeyUse], *, region: str = "CN") 
 
     Arguments and errors as for ``prepare_keys``; nothing is refused.
     """
-    reading = KeyReading.of(source, on, region=region)
-    pa.default_memory_pool().release_unused()
-    batches, kept = reading.item_batches(), reading.kept
-    del reading
-    return _keyed(source, batches, kept, RejectSummary())
+    reading, items = read_keys(source, on, region=region)
+    return _keyed(reading, items, RejectSummary())
 
 
-def _keyed(source: Source, batches: list[Items], kept: npt.NDArray[np.uint32], rejected: RejectSummary) -> Keyed:
-    pa.default_memory_pool().release_unused()
-    encoded = Items.concat(batches)
-    batches.clear()  # the caller has the list still
+def _keyed(reading: KeyReading, encoded: Items, rejected: RejectSummary) -> Keyed:
     items, groups = encoded.distinct()
-    return Keyed(items, kept, groups, source.table, source.table.num_rows, rejected)
+    return Keyed(items, reading.kept, groups, reading.source.table, reading.source.table.num_rows, rejected)
 
 
 def prepare_alternatives(
@@ -186,8 +177,6 @@ def prepare_alternatives(
     table = KeyTable.of(source, alternatives, region=region)
     summary = judge(table.verdict(), on_bad=on_bad, rejects=rejects, several=True)
     found = tuple(table.keyed(number, summary) for number in range(len(alternatives)))
-    del table  # the keys as text
-    pa.default_memory_pool().release_unused()
     return found
 
 
@@ -203,31 +192,41 @@ def judge(reading: KeyReading, *, on_bad: KeyPolicy, rejects: Path | None = None
     return summary
 
 
+def read_keys(source: Source, on: Sequence[KeyUse], *, region: str = "CN") -> tuple[KeyReading, Items]:
+    """Normalise, judge and encode the key columns of a table; arguments and errors as for ``prepare_keys``.
+
+    It goes through the table in batches: what is made on the way is small beside a large table.
+
+    Returns:
+        The judgement of each row, and one item for each row that has a key.
+    """
+    uses, rows = _ordered(on), source.table.num_rows
+    builder, known = ItemsBuilder(rows), _known(uses)
+    classes, culprit = np.empty(rows, np.uint8), np.empty(rows, np.uint8)
+    for start in range(0, max(rows, 1), _BATCH_ROWS):
+        batch = slice(start, min(start + _BATCH_ROWS, rows))
+        cells = _normalised(source, uses, region, batch, known)
+        columns = [cells[use] for use in uses]
+        classes[batch], culprit[batch] = _first_bad(columns, batch.stop - start)
+        _encode(builder, uses, [column.values for column in columns], classes[batch])
+    return KeyReading(source, uses, classes, culprit), builder.finish()
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class KeyReading:
-    """The key cells of a table, normalised and judged row by row; nothing is decided yet about bad rows.
+    """The key cells of a table judged row by row; nothing is decided yet about bad rows.
 
     Attributes:
         source: the table.
         uses: the keys in the order of their names.
-        values: for each key the normalised cells, null where refused.
         classes: ``CellClass`` code of each row: that of its first bad cell.
         culprit: for each refused row, the index in ``uses`` of that cell.
     """
 
     source: Source
     uses: tuple[KeyUse, ...]
-    values: tuple[pa.LargeStringArray, ...]
     classes: npt.NDArray[np.uint8]
     culprit: npt.NDArray[np.uint8]
-
-    @classmethod
-    def of(cls, source: Source, on: Sequence[KeyUse], *, region: str = "CN") -> Self:
-        """Normalise the key columns of a table; arguments and errors as for ``prepare_keys``."""
-        uses = _ordered(on)
-        cells = _normalised(source, uses, region)
-        classes, culprit = _first_bad([cells[use] for use in uses], source.table.num_rows)
-        return cls(source, uses, tuple(cells[use].values for use in uses), classes, culprit)
 
     def __repr__(self) -> str:
         return f"KeyReading({self.source.name!r}, rows={len(self.classes)}, refused={int(np.count_nonzero(self.classes))})"
@@ -238,23 +237,6 @@ class KeyReading:
         if not self.classes.any():
             return np.arange(len(self.classes), dtype=np.uint32)
         return np.flatnonzero(self.classes == CellClass.OK).astype(np.uint32)
-
-    def items(self) -> Items:
-        """Encode the keys of the kept rows, one item a row."""
-        return Items.concat(self.item_batches())
-
-    def item_batches(self) -> list[Items]:
-        """Encode the keys of the kept rows in batches, at least one: what is copied for one is small beside a large table."""
-        kept = None if not self.classes.any() else pa.array(self.kept)
-        columns = [values if kept is None else values.take(kept) for values in self.values]
-        batches = []
-        for start in range(0, max(len(columns[0]), 1), _BATCH_ROWS):
-            cells = []
-            for use, values in zip(self.uses, columns):
-                offsets, data = buffers_of(values.slice(start, _BATCH_ROWS))
-                cells.append(KeyCells(use.kind.encode(), offsets, data))
-            batches.append(Items.encode(cells))
-        return batches
 
     def rejected_rows(self, rows: npt.NDArray[np.int64]) -> list[RejectedRow]:
         """Return refused rows (0-based, ascending) with their places and masked cells."""
@@ -268,6 +250,8 @@ class KeyReading:
 
     def summary(self) -> RejectSummary:
         """Count the refused rows by class and show the first of each."""
+        if not self.classes.any():
+            return RejectSummary()
         counts = np.bincount(self.classes, minlength=len(CLASS_NAMES))
         codes = [code for code in np.argsort(-counts, kind="stable").tolist() if code != CellClass.OK and counts[code]]
         first = [np.flatnonzero(self.classes == code)[:EXAMPLES_SHOWN] for code in codes]
@@ -299,7 +283,8 @@ class KeyTable:
     def of(cls, source: Source, alternatives: Sequence[Sequence[KeyUse]], *, region: str = "CN") -> Self:
         """Normalise the key columns of a table; arguments and errors as for ``prepare_alternatives``."""
         ordered = tuple(_ordered(uses) for uses in alternatives)
-        return cls(source, ordered, _normalised(source, [use for uses in ordered for use in uses], region))
+        every = [use for uses in ordered for use in uses]
+        return cls(source, ordered, _normalised(source, every, region, slice(0, source.table.num_rows), _known(every)))
 
     def __repr__(self) -> str:
         return f"KeyTable({self.source.name!r}, alternatives={len(self.alternatives)})"
@@ -308,12 +293,14 @@ class KeyTable:
         """Return the cells of one key, judged as if there were no other."""
         uses = self.alternatives[number]
         classes, culprit = _first_bad([self.cells[use] for use in uses], self.source.table.num_rows)
-        return KeyReading(self.source, uses, tuple(self.cells[use].values for use in uses), classes, culprit)
+        return KeyReading(self.source, uses, classes, culprit)
 
     def keyed(self, number: int, rejected: RejectSummary) -> Keyed:
         """Return the distinct keys of one alternative, and the rows that have them; ``rejected`` are those of the table."""
         reading = self.reading(number)
-        return _keyed(self.source, reading.item_batches(), reading.kept, rejected)
+        builder = ItemsBuilder(len(reading.classes))
+        _encode(builder, reading.uses, [self.cells[use].values for use in reading.uses], reading.classes)
+        return _keyed(reading, builder.finish(), rejected)
 
     def verdict(self) -> KeyReading:
         """Return which rows are refused: those with a cell that is there and is no key, and those that have no key at all."""
@@ -325,7 +312,7 @@ class KeyTable:
         bare = (malformed == CellClass.OK) & ~has_key
         blank, first_blank = _first_bad([self.cells[use] for use in uses], rows)
         malformed[bare], culprit[bare] = blank[bare], first_blank[bare]
-        return KeyReading(self.source, uses, tuple(self.cells[use].values for use in uses), malformed, culprit)
+        return KeyReading(self.source, uses, malformed, culprit)
 
 
 def masked_key(table: pa.Table, uses: Sequence[KeyUse], row: int) -> str:
@@ -351,8 +338,17 @@ def _ordered(on: Sequence[KeyUse]) -> tuple[KeyUse, ...]:
     return tuple(sorted(on, key=lambda use: use.key_name))
 
 
-def _normalised(source: Source, uses: Sequence[KeyUse], region: str) -> dict[KeyUse, Normalised]:
-    """Return the normalised cells of each column that is used, each once, in the order of first use."""
+def _known(uses: Sequence[KeyUse]) -> dict[KeyUse, KnownCells]:
+    return {use: {} for use in uses}
+
+
+def _normalised(
+    source: Source, uses: Sequence[KeyUse], region: str, rows: slice, known: Mapping[KeyUse, KnownCells]
+) -> dict[KeyUse, Normalised]:
+    """Return the normalised cells of each column that is used, each once, in the order of first use.
+
+    ``known`` has what earlier rows of each column were found to be, where that takes long to find.
+    """
     choose_columns(source.table.column_names, list(dict.fromkeys(use.column for use in uses)), source.name)
     found: dict[KeyUse, Normalised] = {}
     for use in dict.fromkeys(uses):
@@ -360,8 +356,23 @@ def _normalised(source: Source, uses: Sequence[KeyUse], region: str) -> dict[Key
         if not is_key_type(cells.type):
             fields = {"file": source.name, "column": use.column, "type": str(cells.type), "kind": use.kind}
             raise DataError("data.column-type", **fields)
-        found[use] = normalise(cells, use.kind, region=region)
+        found[use] = normalise(cells.slice(rows.start, rows.stop - rows.start), use.kind, region=region, known=known[use])
     return found
+
+
+def _encode(
+    builder: ItemsBuilder, uses: Sequence[KeyUse], columns: Sequence[pa.LargeStringArray], classes: npt.NDArray[np.uint8]
+) -> None:
+    """Encode the rows that have a key, in batches: what is copied for one is small beside a large table."""
+    if classes.any():
+        kept = pa.array(np.flatnonzero(classes == CellClass.OK))
+        columns = [values.take(kept) for values in columns]
+    for start in range(0, max(len(columns[0]), 1), _BATCH_ROWS):
+        cells = []
+        for use, values in zip(uses, columns):
+            offsets, data = buffers_of(values.slice(start, _BATCH_ROWS))
+            cells.append(KeyCells(use.kind.encode(), offsets, data))
+        builder.add(cells)
 
 
 def _first_bad(

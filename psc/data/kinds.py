@@ -19,12 +19,12 @@ import pyarrow.compute as pc
 from psc.data import identifiers
 from psc.data.cells import is_key_type, text_cells
 from psc.data.classes import CLASS_NAMES, CellClass
-from psc.data.phones import normalise_phones
+from psc.data.phones import KnownCells, normalise_phones
 from psc.data.prefixes import metadata_hash
 from psc.errors import DataError, UsageError
 from psc.types import KeyKind
 
-__all__ = ["CLASS_NAMES", "KINDS", "RULES_ID", "CellClass", "Normalised", "metadata_hash", "normalise"]
+__all__ = ["CLASS_NAMES", "KINDS", "RULES_ID", "CellClass", "KnownCells", "Normalised", "metadata_hash", "normalise"]
 
 RULES_ID = "psc-rules/1"
 """The id of these rules. Any change to what becomes a key, or to which key it becomes, needs a new id."""
@@ -57,13 +57,17 @@ class Normalised:
         return f"Normalised(rows={len(self.classes)}, refused={int(np.count_nonzero(self.classes))})"
 
 
-def normalise(values: pa.Array | pa.ChunkedArray, kind: KeyKind, *, region: str = "CN") -> Normalised:
+def normalise(
+    values: pa.Array | pa.ChunkedArray, kind: KeyKind, *, region: str = "CN", known: KnownCells | None = None
+) -> Normalised:
     """Turn the cells of a column into keys.
 
     Args:
         values: a column of text, whole numbers, floats or decimals.
         kind: what the cells are.
         region: ISO 3166 code of the region that phone numbers without ``+`` belong to.
+        known: cells that took long to judge, with what they were found to be; cells of ``values`` are added. It serves batches
+            of one column, with one kind and one region.
 
     Returns:
         One key or one class a row, in the order of ``values``; no row is left out.
@@ -78,7 +82,7 @@ def normalise(values: pa.Array | pa.ChunkedArray, kind: KeyKind, *, region: str 
         raise DataError("data.column-type-keys", type=str(values.type), kind=kind)
     cells = text_cells(values)
     text = pc.fill_null(cells.text, "") if cells.text.null_count else cells.text
-    keys, classes = normalise_phones(text, region) if kind == "phone" else _RULES[kind](text)
+    keys, classes = normalise_phones(text, region, known) if kind == "phone" else _RULES[kind](text)
     # A cell that could not be said as text has the reason it came with, whatever the kind thinks of an empty text.
     classes = np.where(cells.classes != CellClass.OK, cells.classes, classes).astype(np.uint8)
     return Normalised(keys, classes)

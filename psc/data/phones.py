@@ -44,7 +44,7 @@ from psc.data.cells import buffers_of
 from psc.data.classes import CellClass
 from psc.data.prefixes import prefix_table, region_metadata
 
-__all__ = ["VIRTUAL_OPERATORS", "classify_phone", "normalise_phones"]
+__all__ = ["VIRTUAL_OPERATORS", "KnownCells", "classify_phone", "normalise_phones"]
 
 VIRTUAL_OPERATORS = r"^\+861(?:6[257]|7[01])"
 """Normalised mobiles of virtual operators: real subscribers, counted in the check report only."""
@@ -86,12 +86,19 @@ _SERVICE = re.compile(r"^(?:95\d{3,12}|96\d{3,4}|1\d\d|1[02]\d{3}|106\d{5,17}|[4
 _WRITTEN_AS_FLOAT = re.compile(r"^\s*(\d+)\.0\s*$")
 
 
-def normalise_phones(text: pa.LargeStringArray, region: str) -> tuple[pa.LargeStringArray, npt.NDArray[np.uint8]]:
+KnownCells = dict[str, tuple[CellClass, str | None]]
+"""What libphonenumber was asked about before, by cell: the class and, when it is ``OK``, the number."""
+
+
+def normalise_phones(
+    text: pa.LargeStringArray, region: str, known: KnownCells | None = None
+) -> tuple[pa.LargeStringArray, npt.NDArray[np.uint8]]:
     """Return the E.164 number of each cell, and its class.
 
     Args:
         text: the cells, none null (a missing cell is an empty text).
         region: the region that a number without ``+`` belongs to.
+        known: as for ``normalise``.
 
     Returns:
         Numbers (null where refused) and ``CellClass`` codes, in the order of ``text``.
@@ -106,7 +113,7 @@ def normalise_phones(text: pa.LargeStringArray, region: str) -> tuple[pa.LargeSt
         return numbers, classes
     left = np.flatnonzero(status == 0)
     distinct = text.take(pa.array(left)).dictionary_encode()
-    found, found_classes = _distinct_phones(distinct.dictionary, region)
+    found, found_classes = _distinct_phones(distinct.dictionary, region, {} if known is None else known)
     which = distinct.indices.to_numpy(zero_copy_only=False)
     classes[left] = found_classes[which]
     where = np.arange(len(text))
@@ -129,15 +136,19 @@ def _compiled(text: pa.LargeStringArray, region: str) -> tuple[npt.NDArray[np.ui
     return status, pa.LargeStringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(digits))
 
 
-def _distinct_phones(cells: pa.LargeStringArray, region: str) -> tuple[pa.LargeStringArray, npt.NDArray[np.uint8]]:
+def _distinct_phones(
+    cells: pa.LargeStringArray, region: str, known: KnownCells
+) -> tuple[pa.LargeStringArray, npt.NDArray[np.uint8]]:
     tidied = pc.if_else(pc.match_substring_regex(cells, _TIDY), cells, "")
     tidied = pc.replace_substring_regex(pc.utf8_normalize(tidied, "NFKC"), _PUNCTUATION, "")
     status, numbers = _compiled(tidied, region)
     found: list[str | None] = numbers.to_pylist()
     classes = np.zeros(len(cells), np.uint8)
     for index in np.flatnonzero(status == 0).tolist():
-        cell_class, number = classify_phone(cells[index].as_py(), region)
-        classes[index], found[index] = cell_class, number
+        cell = cells[index].as_py()
+        if cell not in known:
+            known[cell] = classify_phone(cell, region)
+        classes[index], found[index] = known[cell]
     return pa.array(found, pa.large_string()), classes
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from psc.data.groups import Labels, group_labels
@@ -78,7 +79,7 @@ class LoadedDataset:
 
     Attributes:
         record: what was registered; the source was found unchanged.
-        keyed: distinct keys and the rows that have them.
+        keyed: distinct keys and the rows that have them; with the table only where it was asked for.
         layout: layout of the released columns; None when none are released.
         rows: the rows to release; None when no column is.
         labels: the groups in order, each a label a group column; one group without labels when nothing groups.
@@ -165,6 +166,7 @@ def read_dataset(
     statistics: Sequence[Statistic] = (),
     groups: Sequence[str] = (),
     further: Sequence[Sequence[str]] = (),
+    with_table: bool = True,
 ) -> LoadedDataset:
     """Read a dataset for a run. A row that has not all of the keys does not take part; registration counted such rows.
 
@@ -176,6 +178,8 @@ def read_dataset(
         statistics: what an aggregate adds up, in the order of the run; values by their registered names.
         groups: names of the group columns, in the order of the run.
         further: the key names of each further alternative, when a match is by any of several keys.
+        with_table: keep the registered columns in memory too, for a result of our own or for ``with_statistics``; else
+            ``keyed.table`` has none.
 
     Raises:
         UsageError: a key, column, value or group is not registered, or a statistic may pass 63 bits.
@@ -210,16 +214,17 @@ def read_dataset(
     by_key = (keyed.row_of, keyed.group_of_row, keyed.key_count)
     labels, group_of_key = group_labels(source, [group_columns[name] for name in groups], *by_key, uses=chosen)
     vectors = _vectors(record, source, keyed, statistics)
+    kept = every if with_table else [replace(each, table=pa.table({})) for each in every]
     if not release:
-        others = tuple(LoadedDataset(record, other, None, None) for other in every[1:])
-        return LoadedDataset(record, keyed, None, None, labels, group_of_key, vectors, others)
+        others = tuple(LoadedDataset(record, other, None, None) for other in kept[1:])
+        return LoadedDataset(record, kept[0], None, None, labels, group_of_key, vectors, others)
     bound = min(rows_per_key or record.max_rows_per_key, record.max_rows_per_key)
     released = {column.name: column for column in record.released_columns}
     layout = RowLayout(tuple(released[name] for name in release))
     sources = {name: by_name[name].column for name in release}
     rows = [released_rows(source, each, layout, sources, bound) for each in every]
-    others = tuple(LoadedDataset(record, other, layout, of_other) for other, of_other in zip(every[1:], rows[1:], strict=True))
-    return LoadedDataset(record, keyed, layout, rows[0], labels, group_of_key, vectors, others)
+    others = tuple(LoadedDataset(record, other, layout, of_other) for other, of_other in zip(kept[1:], rows[1:], strict=True))
+    return LoadedDataset(record, kept[0], layout, rows[0], labels, group_of_key, vectors, others)
 
 
 def with_statistics(dataset: LoadedDataset, statistics: Sequence[Statistic]) -> LoadedDataset:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from psc.audit.receipt import SignedReceipt
-from psc.crypto import Rng
+from psc.crypto import Rng, prepare_memory, release_memory
 from psc.data.kinds import RULES_ID
 from psc.errors import AbortCode, AuthenticationError, LocalProtocolError, ParameterMismatchError
 from psc.node.certificates import own_certificate_digest
@@ -39,6 +39,8 @@ Open = Callable[[bytes, bytes, Cancel], tuple[bytes, bytes, Channel]]
 """Carries a signed hello to the partner; returns the accept, its signature and the session's channel."""
 
 Tap = Callable[[str, bytes], None]
+
+_MUCH = 1 << 21  # keys of a table that takes some hundred megabytes to read
 
 _RUN_ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no letter that reads like a digit
 
@@ -80,6 +82,11 @@ class Asking:
         )
         channel: Channel | None = None
         try:
+            if plan.shape is not None:
+                # While the partner reads its dataset; what reading ours took is given back before, where it was much.
+                if plan.own_size > _MUCH:
+                    release_memory()
+                prepare_memory(play_of(plan.shape).buffer_bytes(plan.shape))
             signature = bytes.fromhex(self.home.identity.sign(hello))
             accepted, accept_signature, channel = self.open(hello.canonical(), signature, cancel)
             cancel.on_set(_aborter(channel))
@@ -100,6 +107,8 @@ class Asking:
         # Only now, when the partner has seen the last of this run: whether a result is refused depends on what is common, and
         # a run that ended in another way, or later, would tell the partner.
         plan.drop_kept()
+        if plan.own_size > _MUCH:
+            release_memory()
         try:
             result = _result(plan, played)
         except BaseException as error:

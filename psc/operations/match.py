@@ -217,6 +217,10 @@ class VolePsiMatch(_Match):
         items = sum(vole_items(stage) for stage in shape.stages) * (1 - shape.finished / self.shard_count(shape))
         return items, items
 
+    def buffer_bytes(self, shape: RunShape) -> int:
+        split = [self.split(stage) for stage in shape.stages]
+        return max(vole_psi.buffer_bytes(vole_psi.Params(b"", each.receiver_size, each.sender_size)) for each in split)
+
     def fields(self, shape: RunShape) -> dict[str, str]:
         room = [f"{self._room(stage):,}" for stage in shape.stages]
         return {**super().fields(shape), "table_size": alternatives.by_key(shape, room) if shape.alternatives else room[0]}

@@ -228,6 +228,11 @@ class Play(ABC, Generic[Asked, Answered]):
         """Return the bytes that the responder's numbers take in memory during the run: 8 a key and statistic."""
         return 8 * keys * (0 if hello.aggregate is None else len(hello.aggregate.statistics))
 
+    def buffer_bytes(self, shape: RunShape) -> int:
+        """Return how many bytes of large buffers the kernels of a party hold at once, about; 0 where they are small."""
+        del shape
+        return 0
+
     def responder_sizes(self, hello: Hello, dataset: LoadedDataset) -> tuple[int, tuple[int, ...]]:
         """Return the padded size of the responder's set by the key read first, and of its blocks where it travels in blocks."""
         more = 0 if hello.noise is None else dummies(hello.noise, 1, 1)

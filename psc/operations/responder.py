@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from time import monotonic
 
 from psc.audit.receipt import SignedReceipt
-from psc.crypto import Rng
+from psc.crypto import Rng, release_memory
 from psc.data.kinds import RULES_ID
 from psc.errors import (
     AuthenticationError,
@@ -61,6 +61,9 @@ __all__ = ["NodeHandler"]
 _CACHED_DATASETS = 2
 _CACHED_ROWS = 1 << 22
 """Rows of all cached datasets together; a larger one is cached alone, so that two uses of it never are in memory at once."""
+
+_MUCH = 1 << 21
+"""Rows that take some hundred megabytes to read."""
 
 _USELESS_SECONDS = 60.0
 
@@ -288,8 +291,8 @@ class _DatasetCache:
     registered is not read again until it looks different, or for a minute: such runs are not charged, so they must cost next
     to nothing; a permission or a network that was mended shows in no file's size or time.
 
-    Kept are the table, its keys and their groups, which the registration bounds. What the keys contribute to the statistics of
-    a run is made for that run and goes with it: a partner chooses how many there are.
+    Kept are the keys and their groups, and the table where a run needs it, which the registration bounds. What the keys
+    contribute to the statistics of a run is made for that run and goes with it: a partner chooses how many there are.
     """
 
     def __init__(self, home: Home) -> None:
@@ -312,7 +315,9 @@ class _DatasetCache:
             release = tuple(column.name for column in hello.released)
             state = source_state(record.source)
             groups = () if hello.aggregate is None else tuple(group.name for group in hello.aggregate.groups)
-            use = (record.version, state, keys, release, hello.rows_per_key, groups)
+            # A result of our own has the registered columns, and statistics are made of them; a match for the partner needs none.
+            with_table = hello.output_to == "both" or hello.aggregate is not None
+            use = (record.version, state, keys, release, hello.rows_per_key, groups, with_table)
             with self._lock:
                 known = self._useless.get(record.name)
                 loaded = self._kept.get(use) if state is not None else None
@@ -321,10 +326,12 @@ class _DatasetCache:
             if loaded is None:
                 if known is not None and known[0] == (record.version, state) and monotonic() < known[1]:
                     raise DataError(known[2].code, **{**known[2].fields, "run_id": hello.run_id})
-                loaded = self._read(record, state, use, hello)
+                loaded = self._read(record, state, use, hello, with_table=with_table)
             return with_statistics(loaded, () if hello.aggregate is None else hello.aggregate.statistics)
 
-    def _read(self, record: DatasetRecord, state: object, use: tuple[object, ...], hello: Hello) -> LoadedDataset:
+    def _read(
+        self, record: DatasetRecord, state: object, use: tuple[object, ...], hello: Hello, *, with_table: bool
+    ) -> LoadedDataset:
         """Read a dataset but for its statistics, and keep it; others go first where there is no room beside it."""
         with self._lock:
             while self._kept and (
@@ -340,7 +347,10 @@ class _DatasetCache:
                 rows_per_key=hello.rows_per_key,
                 groups=() if hello.aggregate is None else [group.name for group in hello.aggregate.groups],
                 further=[key_names(key) for key in hello.keys[1:]],
+                with_table=with_table,
             )
+            if record.row_count > _MUCH:
+                release_memory()  # what reading took
         except DataError as error:
             with self._lock:
                 self._useless[record.name] = ((record.version, state), monotonic() + _USELESS_SECONDS, error)

@@ -112,6 +112,7 @@ __all__ = [
     "VoleChoices",
     "VoleExtension",
     "VoleTrees",
+    "buffer_bytes",
     "evaluate_all",
     "evaluate_own",
     "find",
@@ -379,6 +380,11 @@ def message_bytes(params: Params) -> tuple[int, int]:
     if params.reveal_to_sender:
         forward += (params.sender_size + 7) // 8
     return forward, back
+
+
+def buffer_bytes(params: Params) -> int:
+    """Return how many bytes of large buffers a party's kernels hold at once, about: it holds the most while it encodes."""
+    return 150 * params.shape.columns
 
 
 def _vole_receiver(params: Params, rng: Rng) -> Script[VoleVectors]:

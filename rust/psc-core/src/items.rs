@@ -26,10 +26,12 @@ pub const SHARDS_MAX: usize = 1 << 16;
 const SPLIT_ITEMS: usize = 256;
 /// Items that one task writes.
 const TASK_ITEMS: usize = 1 << 14;
-/// Items that are hashed before they go into a table: few, so that the hashes are still in the cache.
-const HASHED_ITEMS: usize = 1 << 16;
-/// Items whose places in a table are fetched together: these loads do not wait for each other.
-const TOGETHER: usize = 32;
+/// Items that are compared among each other, about.
+const PART_ITEMS: usize = 1 << 14;
+/// The most parts into which items are compared: each takes a few cache lines of every task that hashes.
+const PARTS_MAX: usize = 1 << 9;
+/// Tasks that hash items to parts.
+const DISTINCT_TASKS: usize = 16;
 
 /// One key column: the tag of its kind, and its cells as offsets into data (the layout of Arrow's large strings).
 pub struct Column<'a> {
@@ -39,6 +41,12 @@ pub struct Column<'a> {
     pub offsets: &'a [i64],
     /// The bytes of the cells.
     pub data: &'a [u8],
+}
+
+impl Column<'_> {
+    fn rows(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
 }
 
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -61,12 +69,40 @@ impl Ends {
         if (1..).zip(&ends).all(|(count, &end)| end == count * length) { Self::Every(length) } else { Self::Each(ends) }
     }
 
+    /// Take in the lengths of `count` items behind `before`; of `expected` in all, if no more come.
+    fn extend(&mut self, before: usize, count: usize, expected: usize, length_of: impl Fn(usize) -> usize) {
+        if let Self::Every(length) = self {
+            let length = if before == 0 { length_of(0) } else { *length };
+            if (0..count).all(|row| length_of(row) == length) {
+                *self = Self::Every(length);
+                return;
+            }
+            let mut ends = Vec::with_capacity(expected.max(before + count));
+            ends.extend((1..=before).map(|items| items * length));
+            *self = Self::Each(ends);
+        }
+        if let Self::Each(ends) = self {
+            let mut end = ends.last().copied().unwrap_or(0);
+            ends.extend((0..count).map(|row| {
+                end += length_of(row);
+                end
+            }));
+        }
+    }
+
     fn range(&self, at: usize) -> std::ops::Range<usize> {
         match self {
             Self::Every(length) => at * length..(at + 1) * length,
             Self::Each(ends) => (if at == 0 { 0 } else { ends[at - 1] })..ends[at],
         }
     }
+}
+
+/// An item that is the same as one before it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Repeated {
+    index: u32,
+    first: u32,
 }
 
 /// A batch of byte strings: those of one storage, then as many dummies as pad it. Slices share the storage, which is
@@ -87,34 +123,9 @@ impl Items {
     /// Encode composite keys: for each row the number of columns, then for each column its tag and its cell, each with
     /// its length before it. The encoding is injective, so different keys or kinds never make equal items.
     pub fn encode(columns: &[Column<'_>]) -> Result<Self> {
-        check_range("columns", columns.len(), 1, 255)?;
-        let count = columns[0].offsets.len().saturating_sub(1);
-        let mut fixed = 1;
-        let mut total = 0;
-        for column in columns {
-            check_range("tag", column.tag.len(), 1, 255)?;
-            check_count("offsets", column.offsets.len(), count + 1)?;
-            check_offsets("offsets", column.offsets, column.data.len())?;
-            fixed += 1 + column.tag.len() + 2;
-            total += (column.offsets[count] - column.offsets[0]) as usize;
-        }
-        check_range("rows", count, 0, ITEMS_MAX)?;
-        let cell = |column: &Column<'_>, row: usize| column.offsets[row] as usize..column.offsets[row + 1] as usize;
-        let length_of = |row: usize| fixed + columns.iter().map(|column| cell(column, row).len()).sum::<usize>();
-        if let Some(index) = (0..count).find(|&row| length_of(row) > ITEM_BYTES_MAX) {
-            return Err(Error::ItemTooLong { index, length: length_of(index), limit: ITEM_BYTES_MAX });
-        }
-        Self::written(count, total + fixed * count, length_of, |row, mut item| {
-            let mut put = |bytes: &[u8]| item.split_off_mut(..bytes.len()).expect("its length").copy_from_slice(bytes);
-            put(&[columns.len() as u8]);
-            for column in columns {
-                let cell = &column.data[cell(column, row)];
-                put(&[column.tag.len() as u8]);
-                put(column.tag);
-                put(&(cell.len() as u16).to_be_bytes());
-                put(cell);
-            }
-        })
+        let mut builder = Builder::new(columns.first().map_or(0, Column::rows));
+        builder.add(columns)?;
+        Ok(builder.finish())
     }
 
     /// Write `count` items of `total` bytes together on all threads, each into its place.
@@ -124,35 +135,9 @@ impl Items {
         length_of: impl Fn(usize) -> usize + Sync,
         write: impl Fn(usize, &mut [u8]) + Sync,
     ) -> Result<Self> {
-        let length = if count == 0 { 0 } else { length_of(0) };
-        let ends = if (1..count).all(|row| length_of(row) == length) {
-            Ends::Every(length)
-        } else {
-            let mut ends = memory::zeros(count);
-            ends.iter_mut().enumerate().fold(0, |begin, (row, end)| {
-                *end = begin + length_of(row);
-                *end
-            });
-            Ends::Each(ends)
-        };
-        let mut data = memory::zeros(total);
-        let mut left = &mut data[..];
-        let mut tasks = Vec::with_capacity(count.div_ceil(TASK_ITEMS));
-        for first in (0..count).step_by(TASK_ITEMS) {
-            let stop = count.min(first + TASK_ITEMS);
-            let (own, rest) = left.split_at_mut(ends.range(stop - 1).end - ends.range(first).start);
-            tasks.push((first..stop, own));
-            left = rest;
-        }
-        parallel::install(|| {
-            tasks.into_par_iter().for_each(|(rows, mut data)| {
-                for row in rows {
-                    let place = data.split_off_mut(..ends.range(row).len()).expect("the lengths add up");
-                    write(row, place);
-                }
-            });
-        })?;
-        Ok(Self::own(data, ends, count))
+        let mut builder = Builder::new(count);
+        builder.append(count, total, length_of, write)?;
+        Ok(builder.finish())
     }
 
     /// Take byte strings as they are.
@@ -296,34 +281,57 @@ impl Items {
     }
 
     /// The distinct items in order of first appearance, and for each item the position of its equal among them.
+    ///
+    /// Equal items have equal hashes, so those of one range of hashes are compared among each other alone: in parallel, and
+    /// in a table that the processor's cache holds.
     pub fn distinct(&self) -> Result<(Self, Vec<u32>)> {
+        let parts = (self.len() / PART_ITEMS).next_power_of_two().min(PARTS_MAX);
+        let range = self.len().div_ceil(DISTINCT_TASKS).max(TASK_ITEMS);
         let seeded = SeededHash::new();
-        let mut hashes = vec![0u64; self.len().min(HASHED_ITEMS)];
-        let mut table = Table::with_room(self.len());
-        let mut firsts: Vec<u32> = Vec::with_capacity(self.len());
-        let mut groups: Vec<u32> = memory::zeros(self.len());
-        for (number, groups) in groups.chunks_mut(HASHED_ITEMS).enumerate() {
-            let begin = number * HASHED_ITEMS;
-            let hashes = &mut hashes[..groups.len()];
-            parallel::install(|| {
-                let tasks = hashes.par_iter_mut().with_min_len(TASK_ITEMS / 4).enumerate();
-                tasks.for_each(|(at, hash)| *hash = seeded.of(self.get(begin + at)));
-            })?;
-            for (chunk, (hashes, groups)) in hashes.chunks(TOGETHER).zip(groups.chunks_mut(TOGETHER)).enumerate() {
-                table.fetch(hashes);
-                for (index, (&hash, group)) in (begin + chunk * TOGETHER..).zip(hashes.iter().zip(groups)) {
-                    let item = self.get(index);
-                    let next = firsts.len() as u32;
-                    *group = table.insert(hash, next, |kept| self.get(firsts[kept as usize] as usize) == item);
-                    if *group == next {
-                        firsts.push(index as u32);
+        let mut repeated: Vec<Repeated> = parallel::install(|| {
+            let starts: Vec<usize> = (0..self.len()).step_by(range).collect();
+            let hashed = |start: usize| {
+                let stop = self.len().min(start + range);
+                let room = (stop - start) / parts * 9 / 8 + 16;
+                let mut lists = vec![Vec::with_capacity(room); parts];
+                for index in start..stop {
+                    let hash = seeded.of(self.get(index));
+                    let part = ((hash >> 32) * parts as u64) >> 32;
+                    lists[part as usize].push((hash as u32, index as u32));
+                }
+                lists
+            };
+            let lists: Vec<Vec<Vec<(u32, u32)>>> = starts.into_par_iter().map(hashed).collect();
+            let compared = |part: usize| {
+                let mut table = Table::with_room(lists.iter().map(|lists| lists[part].len()).sum());
+                let mut repeated = Vec::new();
+                for &(hash, index) in lists.iter().flat_map(|lists| &lists[part]) {
+                    let item = self.get(index as usize);
+                    let hash = u64::from(hash) << 32 | u64::from(hash);
+                    let first = table.insert(hash, index, |kept| self.get(kept as usize) == item);
+                    if first != index {
+                        repeated.push(Repeated { index, first });
                     }
                 }
-            }
+                repeated
+            };
+            (0..parts).into_par_iter().flat_map_iter(compared).collect()
+        })?;
+        if repeated.is_empty() {
+            return Ok((self.clone(), (0..self.len() as u32).collect())); // they share the storage; a copy would double a large set
         }
-        drop(table);
-        if firsts.len() == self.len() {
-            return Ok((self.clone(), groups)); // they share the storage; a copy would double a large set
+        parallel::install(|| repeated.par_sort_unstable())?;
+        let mut firsts: Vec<u32> = Vec::with_capacity(self.len() - repeated.len());
+        let mut groups: Vec<u32> = Vec::with_capacity(self.len());
+        let mut repeated = repeated.into_iter().peekable();
+        for index in 0..self.len() as u32 {
+            match repeated.next_if(|next| next.index == index) {
+                Some(Repeated { first, .. }) => groups.push(groups[first as usize]),
+                None => {
+                    groups.push(firsts.len() as u32);
+                    firsts.push(index);
+                }
+            }
         }
         Ok((self.take(&firsts)?, groups))
     }
@@ -339,6 +347,111 @@ impl Items {
             hash.update(item);
         }
         hash.finalize().into()
+    }
+}
+
+/// Items in the making: batches of rows, written one after the other into one storage.
+pub struct Builder {
+    /// More zeros than items so far: room for those to come.
+    store: Store,
+    filled: usize,
+    count: usize,
+    expected: usize,
+}
+
+impl Builder {
+    /// Begin with no item; `expected` says how many there will be at most, which only decides how much room is made.
+    pub fn new(expected: usize) -> Self {
+        let store = Store { data: Vec::new(), ends: Ends::Every(0) };
+        Self { store, filled: 0, count: 0, expected }
+    }
+
+    /// Encode the rows of one or more columns behind those before, as [`Items::encode`] does.
+    pub fn add(&mut self, columns: &[Column<'_>]) -> Result<()> {
+        check_range("columns", columns.len(), 1, 255)?;
+        let count = columns[0].rows();
+        let mut fixed = 1;
+        let mut total = 0;
+        for column in columns {
+            check_range("tag", column.tag.len(), 1, 255)?;
+            check_count("offsets", column.offsets.len(), count + 1)?;
+            check_offsets("offsets", column.offsets, column.data.len())?;
+            fixed += 1 + column.tag.len() + 2;
+            total += (column.offsets[count] - column.offsets[0]) as usize;
+        }
+        let cell = |column: &Column<'_>, row: usize| column.offsets[row] as usize..column.offsets[row + 1] as usize;
+        let length_of = |row: usize| fixed + columns.iter().map(|column| cell(column, row).len()).sum::<usize>();
+        if let Some(index) = (0..count).find(|&row| length_of(row) > ITEM_BYTES_MAX) {
+            return Err(Error::ItemTooLong { index, length: length_of(index), limit: ITEM_BYTES_MAX });
+        }
+        self.append(count, total + fixed * count, length_of, |row, mut item| {
+            let mut put = |bytes: &[u8]| item.split_off_mut(..bytes.len()).expect("its length").copy_from_slice(bytes);
+            put(&[columns.len() as u8]);
+            for column in columns {
+                let cell = &column.data[cell(column, row)];
+                put(&[column.tag.len() as u8]);
+                put(column.tag);
+                put(&(cell.len() as u16).to_be_bytes());
+                put(cell);
+            }
+        })
+    }
+
+    /// The items so far; nothing is copied.
+    pub fn finish(mut self) -> Items {
+        self.store.data.truncate(self.filled);
+        Items { store: Arc::new(self.store), start: 0, stop: self.count, dummies: None }
+    }
+
+    /// Write `count` items of `total` bytes together on all threads, each into its place.
+    fn append(
+        &mut self,
+        count: usize,
+        total: usize,
+        length_of: impl Fn(usize) -> usize + Sync,
+        write: impl Fn(usize, &mut [u8]) + Sync,
+    ) -> Result<()> {
+        check_range("rows", self.count + count, 0, ITEMS_MAX)?;
+        if count == 0 {
+            return Ok(());
+        }
+        self.make_room(count, total);
+        self.store.ends.extend(self.count, count, self.expected, &length_of);
+        let (ends, before) = (&self.store.ends, self.count);
+        let mut left = &mut self.store.data[self.filled..self.filled + total];
+        let mut tasks = Vec::with_capacity(count.div_ceil(TASK_ITEMS));
+        for first in (0..count).step_by(TASK_ITEMS) {
+            let stop = count.min(first + TASK_ITEMS);
+            let bytes = ends.range(before + stop - 1).end - ends.range(before + first).start;
+            let (own, rest) = left.split_at_mut(bytes);
+            tasks.push((first..stop, own));
+            left = rest;
+        }
+        parallel::install(|| {
+            tasks.into_par_iter().for_each(|(rows, mut data)| {
+                for row in rows {
+                    let length = ends.range(before + row).len();
+                    write(row, data.split_off_mut(..length).expect("the lengths add up"));
+                }
+            });
+        })?;
+        self.filled += total;
+        self.count += count;
+        Ok(())
+    }
+
+    /// Make room for `total` bytes more, and, where this is new room, for all rows that are expected, if they are like those
+    /// so far.
+    fn make_room(&mut self, count: usize, total: usize) {
+        let (filled, rows) = (self.filled + total, self.count + count);
+        if filled <= self.store.data.len() {
+            return;
+        }
+        let likely = (filled as u128 * self.expected.max(rows) as u128 / rows as u128) as usize;
+        let mut data = memory::zeros(likely.max(filled));
+        data[..self.filled].copy_from_slice(&self.store.data[..self.filled]);
+        self.store.data.zeroize();
+        self.store.data = data;
     }
 }
 

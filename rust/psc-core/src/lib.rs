@@ -14,7 +14,7 @@ pub mod gf128;
 pub mod group;
 pub mod hash;
 pub mod items;
-mod memory;
+pub mod memory;
 pub mod noise;
 pub mod okvs;
 pub mod oprf;

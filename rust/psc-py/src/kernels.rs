@@ -194,6 +194,18 @@ pub fn normalise_mobiles<'py>(
     Ok((status, ends, digits))
 }
 
+/// Have memory for large buffers ready soon: a thread gets so many bytes from the system.
+#[pyfunction]
+pub fn prepare_memory(bytes: usize) {
+    psc_core::memory::prepare(bytes);
+}
+
+/// Give memory that nothing uses back to the system, when no kernel needs it soon.
+#[pyfunction]
+pub fn release_memory(py: Python<'_>) {
+    py.detach(psc_core::memory::release);
+}
+
 /// Return one exception of every kind that the core can raise, for the test of the error map.
 #[pyfunction]
 pub fn sample_errors(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {

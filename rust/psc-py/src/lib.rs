@@ -18,14 +18,15 @@ mod _core {
     #[pymodule_export]
     use crate::kernels::{
         backend_name, check, count_common, derive, evaluate_items, expand_message_xmd, find_tags, hash_to_group, mask,
-        normalise_mobiles, open_rows, point_tags, sample_errors, seal_rows, sort_tags, unmask,
+        normalise_mobiles, open_rows, point_tags, prepare_memory, release_memory, sample_errors, seal_rows, sort_tags,
+        unmask,
     };
     #[pymodule_export]
     use crate::noise::{discrete_gaussian, discrete_laplace};
     #[pymodule_export]
     use crate::rlwe::{RlweMatcher, RlweOwner, rlwe_flood_bound};
     #[pymodule_export]
-    use crate::types::{Items, OprfOutputs, Rng, Scalar};
+    use crate::types::{Items, ItemsBuilder, OprfOutputs, Rng, Scalar};
     #[pymodule_export]
     use crate::vole::{
         VolePsiOutputs, VolePsiReceiver, VolePsiSender, VoleReceiver, VoleSender, VoleShares, VoleVectors,

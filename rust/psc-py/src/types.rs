@@ -1,6 +1,6 @@
 //! Opaque types that Rust owns. None shows its content; all are zeroised when dropped.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use psc_core::{group, items, oprf, rng};
 use pyo3::prelude::*;
@@ -85,6 +85,46 @@ pub struct KeyCells {
     data: Input,
 }
 
+/// Use columns as views of their buffers.
+fn encoded<R>(
+    columns: Vec<KeyCells>,
+    use_them: impl FnOnce(&[items::Column<'_>]) -> psc_core::Result<R>,
+) -> Result<R, CoreError> {
+    let columns = columns.into_iter().map(|column| Ok((column.tag, column.offsets.get()?, column.data)));
+    let columns = columns.collect::<psc_core::Result<Vec<_>>>()?;
+    let views = columns.iter().map(|(tag, offsets, data)| items::Column { tag, offsets, data });
+    Ok(use_them(&views.collect::<Vec<_>>())?)
+}
+
+/// Items in the making: batches of rows, one after the other.
+#[pyclass(frozen, module = "psc._core")]
+pub struct ItemsBuilder(Mutex<items::Builder>);
+
+impl ItemsBuilder {
+    fn held(&self) -> MutexGuard<'_, items::Builder> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl ItemsBuilder {
+    /// Begin; `expected` items at most make the room that is needed at once.
+    #[new]
+    fn new(expected: usize) -> Self {
+        Self(Mutex::new(items::Builder::new(expected)))
+    }
+
+    /// Encode the rows of one or more key columns behind those before.
+    fn add(&self, py: Python<'_>, columns: Vec<KeyCells>) -> Result<(), CoreError> {
+        py.detach(|| encoded(columns, |views| self.held().add(views)))
+    }
+
+    /// Return the items so far and begin again with none; nothing is copied.
+    fn finish(&self) -> Items {
+        Items(std::mem::replace(&mut *self.held(), items::Builder::new(0)).finish())
+    }
+}
+
 /// An opaque batch of items: the byte strings that stand for keys.
 #[pyclass(frozen, module = "psc._core")]
 pub struct Items(pub items::Items);
@@ -94,13 +134,7 @@ impl Items {
     /// Encode the rows of one or more key columns injectively, each column under the tag of its kind.
     #[staticmethod]
     fn encode(py: Python<'_>, columns: Vec<KeyCells>) -> Result<Self, CoreError> {
-        py.detach(|| {
-            let columns = columns.into_iter().map(|column| Ok((column.tag, column.offsets.get()?, column.data)));
-            let columns = columns.collect::<psc_core::Result<Vec<_>>>()?;
-            let views = columns.iter().map(|(tag, offsets, data)| items::Column { tag, offsets, data });
-            let views: Vec<items::Column<'_>> = views.collect();
-            Ok(Self(items::Items::encode(&views)?))
-        })
+        py.detach(|| encoded(columns, |views| Ok(Self(items::Items::encode(views)?))))
     }
 
     /// Take byte strings as they are: for tests and vectors.
