@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from psc.crypto import ITEM_BYTES_MAX, Items, KeyCells, Rng
+from psc.crypto import ITEM_BYTES_MAX, Items, ItemsBuilder, KeyCells, Rng, prepare_memory, release_memory
 from psc.errors import EncodingError, UsageError
 
 Row = tuple[tuple[bytes, bytes], ...]
@@ -145,3 +145,42 @@ def test_generators_differ_and_seeds_repeat() -> None:
     assert Rng.insecure_from_seed(b"a").bytes(16) == Rng.insecure_from_seed(b"a").bytes(16)
     assert Rng.insecure_from_seed(b"a").scalar() != Rng.insecure_from_seed(b"b").scalar()
     assert Rng.system().bytes(0) == b""
+
+
+@given(st.lists(st.lists(cells, max_size=6), max_size=6), st.integers(0, 40))
+def test_batches_make_the_items_that_all_rows_together_make(batches: list[list[bytes]], expected: int) -> None:
+    builder = ItemsBuilder(expected)
+    for rows in batches:
+        builder.add([column(b"text", rows)])
+    items, whole = builder.finish(), Items.encode([column(b"text", [row for rows in batches for row in rows])])
+    assert [items.get(at) for at in range(len(items))] == [whole.get(at) for at in range(len(whole))]
+    assert len(builder.finish()) == 0
+
+
+def test_a_batch_that_is_refused_leaves_the_others() -> None:
+    builder = ItemsBuilder(3)
+    builder.add([KeyCells(b"text", np.array([0, 2], np.int64), b"ab")])
+    for bad in (KeyCells(b"", np.array([0, 1], np.int64), b"a"), KeyCells(b"text", np.array([0, 9], np.int64), b"a")):
+        with pytest.raises(UsageError):
+            builder.add([bad])
+    builder.add([KeyCells(b"text", np.array([0, 1, 3], np.int64), b"cde")])
+    items = builder.finish()
+    assert [items.get(at)[-2:] for at in range(len(items))] == [b"ab", b"\x01c", b"de"]
+
+
+def test_many_items_are_told_apart() -> None:
+    rng = np.random.default_rng(3)
+    numbers = rng.integers(0, 150_000, 200_000)
+    items = Items.from_list([b"%d" % number for number in numbers])
+    distinct, groups = items.distinct()
+    _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))  # in order of first appearance
+    assert len(distinct) == len(first)
+    assert (groups == rank[inverse]).all()
+    assert [distinct.get(at) for at in range(0, len(distinct), 997)] == [b"%d" % numbers[at] for at in np.sort(first)[::997]]
+
+
+def test_memory_can_be_had_and_given_back() -> None:
+    prepare_memory(64 << 20)
+    release_memory()
+    prepare_memory(0)

@@ -80,6 +80,22 @@ def test_parquet_text_that_is_not_utf8(tmp_path: Path) -> None:
     assert (error.code, error.fields["row"], error.fields["column"]) == ("data.cell-not-utf8", 2, "city")
 
 
+@pytest.mark.parametrize("columns", [None, ["n"]])
+def test_parquet_row_groups_are_read_in_their_order(tmp_path: Path, columns: list[str] | None) -> None:
+    table = pa.table({"city": [f"city {n}" for n in range(1000)], "n": range(1000)})
+    pq.write_table(table, tmp_path / "in.parquet", row_group_size=70)
+    assert load(tmp_path / "in.parquet", columns).table.to_pydict() == table.select(columns or ["city", "n"]).to_pydict()
+
+
+def test_parquet_text_that_is_not_utf8_in_a_later_row_group(tmp_path: Path) -> None:
+    cells = [b"Paris"] * 25
+    cells[17] = "深圳".encode("gbk")
+    text = pa.Array.from_buffers(pa.string(), 25, pa.array(cells, pa.binary()).buffers())
+    pq.write_table(pa.table({"city": text}), tmp_path / "in.parquet", row_group_size=4)
+    error = fails(tmp_path / "in.parquet")
+    assert (error.code, error.fields["row"], error.fields["column"]) == ("data.cell-not-utf8", 18, "city")
+
+
 # --- paths ---------------------------------------------------------------------------------------------------------
 
 

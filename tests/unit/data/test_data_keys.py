@@ -6,6 +6,7 @@ import csv
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from psc.data import keys, phones
 from psc.data.check import check_keys
 from psc.data.keys import Keyed, KeyUse, prepare_alternatives, prepare_keys, read_keys, rows_with_keys
+from psc.data.phones import classify_phone
 from psc.data.table import load
 from psc.errors import DataError, UsageError
 from psc.testing import madeup
@@ -326,3 +329,19 @@ def test_a_column_may_serve_two_keys() -> None:
     uses = [[PHONE, MAIL], [KeyUse("tel", "mobile", "text"), MAIL], [PHONE]]
     first, second, third = prepare_alternatives(load(pa.table(SEVERAL)), uses, on_bad="skip")
     assert (first.row_of.tolist(), second.row_of.tolist(), third.row_of.tolist()) == ([0], [0, 3], [0, 6])
+
+
+def test_a_cell_is_asked_about_once_in_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def counted(cell: str, region: str) -> Any:
+        asked.append(cell)
+        return classify_phone(cell, region)
+
+    monkeypatch.setattr(keys, "_BATCH_ROWS", 3)
+    monkeypatch.setattr(phones, "classify_phone", counted)
+    cells = ["010-62771234", "13800138000", "10086", None] * 5
+    reading, items = read_keys(load(pa.table({"mobile": pa.array(cells, pa.string())})), [PHONE])
+    assert len(asked) == len(set(asked)) > 0
+    assert (len(items), reading.summary().total) == (10, 10)
+    assert reading.kept.tolist() == [row for row in range(20) if row % 4 < 2]
