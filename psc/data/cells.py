@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from psc.data.classes import CellClass
+from psc.data.compute import pc
 
 __all__ = ["TextCells", "buffers_of", "is_key_type", "text_cells"]
 
@@ -67,7 +67,7 @@ def text_cells(values: pa.Array | pa.ChunkedArray) -> TextCells:
         return _float_cells(array)
     if pa.types.is_decimal(kind):
         return _decimal_cells(array)
-    text = array.cast(pa.large_string())
+    text = array if pa.types.is_large_string(kind) else array.cast(pa.large_string())
     return TextCells(text, _missing(text))
 
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
+from psc.data.compute import pc
 from psc.data.groups import GroupUse, group_rows
 from psc.data.keys import KeyTable, KeyUse
 from psc.data.phones import VIRTUAL_OPERATORS

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from psc.data.cells import is_key_type, text_cells
 from psc.data.classes import CellClass
+from psc.data.compute import pc
 from psc.errors import DataError
 from psc.types import ReleaseType
 

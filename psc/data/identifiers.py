@@ -24,10 +24,10 @@ import unicodedata
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from psc.data.cells import buffers_of
 from psc.data.classes import CellClass
+from psc.data.compute import pc
 
 __all__ = ["normalise_emails", "normalise_idcards", "normalise_integers", "normalise_texts", "normalise_waybills"]
 

@@ -14,11 +14,11 @@ from typing import get_args
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from psc.data import identifiers
 from psc.data.cells import is_key_type, text_cells
 from psc.data.classes import CLASS_NAMES, CellClass
+from psc.data.compute import pc
 from psc.data.phones import KnownCells, normalise_phones
 from psc.data.prefixes import metadata_hash
 from psc.errors import DataError, UsageError

@@ -6,9 +6,9 @@ import re
 import unicodedata
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from psc.data.cells import is_key_type
+from psc.data.compute import pc
 from psc.types import KeyKind
 
 __all__ = ["MASK", "mask", "mask_phone", "mask_values"]

@@ -36,12 +36,12 @@ import numpy as np
 import numpy.typing as npt
 import phonenumbers
 import pyarrow as pa
-import pyarrow.compute as pc
 from phonenumbers import PhoneNumberType
 
 from psc._core import normalise_mobiles
 from psc.data.cells import buffers_of
 from psc.data.classes import CellClass
+from psc.data.compute import pc
 from psc.data.prefixes import prefix_table, region_metadata
 
 __all__ = ["VIRTUAL_OPERATORS", "KnownCells", "classify_phone", "normalise_phones"]

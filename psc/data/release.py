@@ -22,10 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from psc.data.cells import buffers_of
 from psc.data.columns import choose_columns
+from psc.data.compute import pc
 from psc.data.convert import ARROW_TYPES, DAYS, convert_column
 from psc.errors import DataError, MalformedMessageError
 from psc.types import ReleasedColumn

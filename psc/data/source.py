@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from psc.data.cells import buffers_of
 from psc.data.columns import shown_name
+from psc.data.compute import pc
 from psc.errors import DataError
 
 __all__ = ["Part", "Place", "Source", "as_source", "check_cells", "plain_types"]

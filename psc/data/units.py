@@ -9,8 +9,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from psc.data.compute import pc
 from psc.types import VALUE_LIMIT
 
 __all__ = ["ValueClass", "units_of"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from psc.audit.receipt import SignedReceipt
 from psc.crypto import Rng, prepare_memory, release_memory
+from psc.data.compute import load_soon
 from psc.data.kinds import RULES_ID
 from psc.errors import AbortCode, AuthenticationError, LocalProtocolError, ParameterMismatchError
 from psc.node.certificates import own_certificate_digest
@@ -87,6 +88,7 @@ class Asking:
                 if plan.own_size > _MUCH:
                     release_memory()
                 prepare_memory(play_of(plan.shape).buffer_bytes(plan.shape))
+            load_soon()
             signature = bytes.fromhex(self.home.identity.sign(hello))
             accepted, accept_signature, channel = self.open(hello.canonical(), signature, cancel)
             cancel.on_set(_aborter(channel))
