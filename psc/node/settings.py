@@ -11,17 +11,11 @@ import dataclasses
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-    TomlConfigSettingsSource,
-)
 
 from psc.errors import UsageError
 from psc.node.fields import NodeName
@@ -79,10 +73,10 @@ class TlsSettings(BaseModel):
     authority: str = ""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What ``node.toml`` and the environment say."""
 
-    model_config = SettingsConfigDict(env_prefix="PSC_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: NodeName
     listen: Annotated[str, AfterValidator(_listen)] = DEFAULT_LISTEN
@@ -111,32 +105,29 @@ def read_settings(path: Path, *, shown: Path | None = None) -> Settings:
         UsageError: a key is unknown, a value is wrong, or the file is not TOML; the text names the place.
         StorageError: the file cannot be read.
     """
-
-    class FromFile(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
-
     shown = shown or path
     with storage_errors(shown):
         text = path.read_bytes()
     try:
-        tomllib.loads(text.decode())
+        found = tomllib.loads(text.decode())
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are both
         raise UsageError("node.settings-unreadable", file=str(shown), problem=str(error)) from None
     try:
-        return FromFile()
-    except SettingsError as error:
-        raise UsageError("node.settings-unreadable", file="environment", problem=str(error)) from None
+        return Settings.model_validate(_overridden(found, os.environ))
     except ValidationError as error:
         raise _setting_error(error, shown) from None
+
+
+def _overridden(found: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings of a file with those of the environment: ``PSC_NAME``, and ``PSC_TABLE__NAME`` in a table."""
+    settings = dict(found)
+    for variable, value in environment.items():
+        name, _, inner = variable.removeprefix("PSC_").lower().partition("__")
+        if not variable.startswith("PSC_") or name not in Settings.model_fields:
+            continue
+        table = settings.get(name)
+        settings[name] = {**(table if isinstance(table, dict) else {}), inner: value} if inner else value
+    return settings
 
 
 def _setting_error(error: ValidationError, path: Path) -> UsageError:

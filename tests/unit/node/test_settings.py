@@ -133,7 +133,8 @@ def test_a_wrong_variable_is_named(file: Path, monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_variable_that_is_no_table_is_an_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PSC_LIMITS", "zzz")
-    assert code_of(UsageError, lambda: read_settings(file)).code == "node.settings-unreadable"
+    error = code_of(UsageError, lambda: read_settings(file))
+    assert (error.code, error.fields["place"]) == ("node.setting-wrong", "PSC_LIMITS")
 
 
 @pytest.mark.parametrize("address", ["", "a:1", "10.0.0.1:7443", "[2001:db8::1]:7443", "a-b.example:65535", "快递.cn:1"])
