@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["load_soon", "pc"]
+
+_MOMENT_SECONDS = 0.02
 
 
 class _Compute:
@@ -23,5 +26,13 @@ else:
 
 
 def load_soon() -> None:
-    """Load the module in a thread, while something else is waited for; Arrow's own ``take`` and ``cast`` need it too."""
-    threading.Thread(target=importlib.import_module, args=("pyarrow.compute",), name="psc-load", daemon=True).start()
+    """Load the module in a thread, while something else is waited for; Arrow's own ``take`` and ``cast`` need it too.
+
+    The thread lets its caller go on for a moment: what is waited for has to be asked first.
+    """
+
+    def load() -> None:
+        time.sleep(_MOMENT_SECONDS)
+        importlib.import_module("pyarrow.compute")
+
+    threading.Thread(target=load, name="psc-load", daemon=True).start()
