@@ -17,11 +17,12 @@ from psc.server.callers import Callers
 from psc.server.refusal import CrowdedError, NotNowError
 from psc.server.relay import Asked, Relay
 from psc.server.sessions import Session, Sessions
+from psc.session.channel import FrameBytes, frame_digest
 from psc.session.limits import Limits
 from psc.transport.grpc.connection import SERVICE, SESSION_BYTES, bounds_of
 from psc.transport.grpc.status import REFUSAL_KEY, abort_code_of, error_of_refusal, refusal_of, status_of
 from psc.transport.handler import Handler, Observer, Peer, run_session, where
-from psc.transport.mailbox import End, Frame, LocalChannel, Turn, frame_digest
+from psc.transport.mailbox import End, Frame, LocalChannel, Turn
 
 __all__ = ["PeerService"]
 
@@ -138,7 +139,7 @@ class PeerService:
         session, end, turn = self._turn(peer, request.session, "Push", context)
         # One more than a window is enough to be refused; a call may hold half a million empty frames, which cost nothing to send.
         few = request.frames[: self._limits.window_frames + 1]
-        frames = tuple(Frame(frame.payload, frame.digest) for frame in few)
+        frames = tuple(Frame(FrameBytes(frame.payload), frame.digest) for frame in few)
         accepted = session.mailbox.push(end, request.first, frames, turn, received=request.received, closing=request.closing)
         return peer_pb2.PushResponse(accepted=accepted)
 

@@ -11,15 +11,34 @@ the same promises, so a script cannot tell them apart:
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 from psc.errors import AbortCode
 
-__all__ = ["MAX_FRAME_BYTES", "Channel", "ChannelStats"]
+__all__ = ["MAX_FRAME_BYTES", "Channel", "ChannelStats", "FrameBytes", "frame_digest"]
 
 MAX_FRAME_BYTES = 512 * 1024
 """The largest frame that any channel carries, in bytes."""
+
+
+class FrameBytes(bytes):
+    """The bytes of a frame, whose SHA-256 is computed when it is first asked for, and once.
+
+    Both the transport, which tells a repeated frame from another one by it, and the transcript need it.
+    """
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the frame; 32 bytes."""
+        return hashlib.sha256(self).digest()
+
+
+def frame_digest(frame: bytes) -> bytes:
+    """Return the SHA-256 of a frame."""
+    return frame.digest if isinstance(frame, FrameBytes) else FrameBytes(frame).digest
 
 
 @dataclass(frozen=True, slots=True)

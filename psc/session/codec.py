@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
@@ -67,7 +68,68 @@ _KINDS: dict[str, type[Message]] = {
     "receiver_mask": vole_psi.ReceiverMask,
     "mask_opening": vole_psi.MaskOpening,
 }
+_LENGTH_DELIMITED = 2
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Bulk:
+    """A kind of message that is one field of bytes.
+
+    Nearly all bytes of a run travel in these, so they are framed and read here, in the form that protobuf gives them and with
+    one copy; an empty one is left to protobuf.
+
+    Attributes:
+        name: of the kind.
+        field: name of the field.
+        outer: the tag of the message in its frame.
+        inner: the tag of the bytes in the message.
+    """
+
+    name: str
+    field: str
+    outer: bytes
+    inner: bytes
+
+    def frame(self, data: bytes) -> bytes:
+        """Return the frame of at least one byte."""
+        return self._head(len(data)) + data
+
+    def data(self, frame: bytes) -> bytes | None:
+        """Return the bytes of a frame that ``frame`` makes; of any other ``None``: protobuf says what it is."""
+        for size in range(len(self.outer) + 1 + len(self.inner) + 1, len(frame)):
+            head = self._head(len(frame) - size)
+            if len(head) <= size:  # one length fits
+                return frame[size:] if len(head) == size and frame.startswith(head) else None
+        return None
+
+    def _head(self, count: int) -> bytes:
+        inside = self.inner + _varint(count)
+        return self.outer + _varint(len(inside) + count) + inside
+
+
+def _varint(number: int) -> bytes:
+    """Return the shortest encoding: seven bits a byte, the lowest first, the highest bit set on all but the last."""
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes((*found, number))
+
+
+def _bulk(name: str) -> _Bulk | None:
+    """Return how a kind is framed when it has one field of bytes."""
+    body = wire.SessionMessage.DESCRIPTOR.fields_by_name[name]
+    inside = [] if body.message_type is None else body.message_type.fields
+    if len(inside) != 1 or inside[0].type != FieldDescriptor.TYPE_BYTES or inside[0].is_repeated:
+        return None
+    outer, inner = (_varint(field.number << 3 | _LENGTH_DELIMITED) for field in (body, inside[0]))
+    return _Bulk(name, inside[0].name, outer, inner)
+
+
+_BULK = {name: bulk for name in _KINDS if (bulk := _bulk(name)) is not None}
+_BULK_BY_TAG = {bulk.outer: bulk for bulk in _BULK.values()}
+_TAG_BYTES = (1, 2)
 
 
 def encode(message: Message) -> bytes:
@@ -80,6 +142,10 @@ def encode(message: Message) -> bytes:
     if name is None:
         raise LocalProtocolError("session.message-unknown", kind=type(message).__name__)
     body = {field.name: _to_wire(getattr(message, field.name)) for field in fields(message)}  # type: ignore[arg-type]
+    bulk = _BULK.get(name)
+    data = None if bulk is None else body[bulk.field]
+    if bulk is not None and isinstance(data, bytes) and data:
+        return bulk.frame(data)
     constructor: Callable[..., Any] = getattr(wire, _NAMES_OF_TYPES[name])
     return bytes(wire.SessionMessage(**{name: constructor(**body)}).SerializeToString(deterministic=True))
 
@@ -90,6 +156,11 @@ def decode(frame: bytes) -> Message:
     Raises:
         MalformedMessageError: the frame does not parse, has no or an unknown body, or carries broken elements.
     """
+    for width in _TAG_BYTES:
+        bulk = _BULK_BY_TAG.get(frame[:width])
+        data = None if bulk is None else bulk.data(frame)
+        if bulk is not None and data is not None:
+            return _message(bulk.name, {bulk.field: data})
     try:
         parsed = wire.SessionMessage.FromString(frame)
     except DecodeError:
@@ -104,12 +175,15 @@ def decode(frame: bytes) -> Message:
     if parsed.SerializeToString(deterministic=True) != frame:
         raise MalformedMessageError("session.message-malformed", what="a frame is not in the one form of its message")
     kind = _KINDS[name]
-    values = {field.name: getattr(body, field.name) for field in fields(kind)}  # type: ignore[arg-type]
+    return _message(name, {field.name: getattr(body, field.name) for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def _message(name: str, values: dict[str, Any]) -> Message:
     if "points" in values:
         values["points"] = PointBatch(values["points"])
     if "labels" in values:
         values["labels"] = tuple(values["labels"])
-    return kind(**values)
+    return _KINDS[name](**values)
 
 
 def _to_wire(value: object) -> object:

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 from psc.errors import MalformedMessageError, PscError, UnexpectedMessageError
 from psc.protocols.base import Message
-from psc.session.channel import Channel
+from psc.session.channel import Channel, FrameBytes
 from psc.session.codec import Confirmation, ReceiptSignature, decode, encode
 from psc.session.hello import ConfirmationStatement, SessionId
 from psc.session.transcript import Transcript
@@ -53,7 +53,7 @@ class Session:
 
     def send(self, message: Message) -> None:
         """Send one message; blocks while the channel's window is full."""
-        frame = encode(message)
+        frame = FrameBytes(encode(message))
         self._sent.add(frame)
         if self._tap is not None:
             self._tap("sent", frame)

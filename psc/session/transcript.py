@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
+from psc.session.channel import frame_digest
+
 __all__ = ["Transcript"]
 
 
 class Transcript:
-    """Running SHA-256 of the frames of one direction; each frame enters with its length, so boundaries count.
+    """Running SHA-256 of the frames of one direction; each frame enters as its length and its own SHA-256, in order.
 
     Args:
         session_id: 32 bytes; binds the hash to its session.
@@ -20,8 +22,7 @@ class Transcript:
 
     def add(self, frame: bytes) -> None:
         """Take in the next frame of this direction."""
-        self._hash.update(len(frame).to_bytes(4, "big"))
-        self._hash.update(frame)
+        self._hash.update(len(frame).to_bytes(4, "big") + frame_digest(frame))
 
     def hexdigest(self) -> str:
         """Return the hash of all frames so far, in hex; more may follow."""

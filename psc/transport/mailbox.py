@@ -11,7 +11,6 @@ The listener holds one mailbox a session. An end is *here* (a script of this pro
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections import deque
@@ -33,11 +32,11 @@ from psc.errors import (
     RemoteProtocolError,
     ReplayedError,
 )
-from psc.session.channel import ChannelStats
+from psc.session.channel import ChannelStats, FrameBytes, frame_digest
 from psc.session.limits import Limits
 from psc.transport.aborts import peer_aborted
 
-__all__ = ["End", "Frame", "LocalChannel", "Mailbox", "Pulled", "Turn", "frame_digest"]
+__all__ = ["End", "Frame", "LocalChannel", "Mailbox", "Pulled", "Turn"]
 
 
 class End(IntEnum):
@@ -50,11 +49,6 @@ class End(IntEnum):
     def other(self) -> End:
         """Return the opposite end."""
         return End(1 - self)
-
-
-def frame_digest(payload: bytes) -> bytes:
-    """Return the SHA-256 of a frame."""
-    return hashlib.sha256(payload).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,7 +395,7 @@ class LocalChannel:
         if self._closed:
             raise LocalProtocolError("transport.closed-here")
         turn = self._turn()
-        held = (Frame(bytes(frame)),)
+        held = (Frame(frame if isinstance(frame, FrameBytes) else bytes(frame)),)
         while (accepted := self._mailbox.push(self._end, self._sent, held, turn)) == self._sent:
             self._check_deadline(turn)
         self._sent = accepted

@@ -26,11 +26,12 @@ from psc.node.certificates import tls_for
 from psc.node.trust import partner_named
 from psc.protocols import dh_psi
 from psc.sdk.node import material
+from psc.session.channel import frame_digest
 from psc.session.codec import Confirmation, encode
 from psc.session.hello import Accept, ConfirmationStatement, SessionId
 from psc.transport.address import Address
 from psc.transport.grpc.connection import SERVICE, Connection, SessionCalls
-from psc.transport.mailbox import Frame, frame_digest
+from psc.transport.mailbox import Frame
 from tests.fault.meddling import HARMS
 from tests.fault.parties import Parties, parties, until
 from tests.fault.test_hostile_hello import another_partner, hello_of, sign_bytes

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from psc._proto.psc.v1 import peer_pb2
 from psc.errors import AbortCode, CancelledError, ChannelClosedError, LimitExceededError, MalformedMessageError, UsageError
+from psc.session.channel import FrameBytes
 from psc.session.limits import Limits
 from psc.transport.address import Address
 from psc.transport.grpc.status import error_of_call, number_of
@@ -187,9 +188,8 @@ class SessionCalls:
         reply = self._connection.call("Pull", request, peer_pb2.PullResponse)
         if len(reply.frames) > count:
             raise LimitExceededError("transport.too-many-frames", count=len(reply.frames), limit=count)
-        if reply.closed:
-            return Pulled(tuple(Frame(frame.payload, frame.digest) for frame in reply.frames), reply.total)
-        return Pulled(tuple(Frame(frame.payload, frame.digest) for frame in reply.frames))
+        frames = tuple(Frame(FrameBytes(frame.payload), frame.digest) for frame in reply.frames)
+        return Pulled(frames, reply.total) if reply.closed else Pulled(frames)
 
     def abort(self, code: AbortCode) -> None:
         """End the session on both ends."""

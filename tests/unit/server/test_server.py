@@ -26,11 +26,10 @@ from psc.errors import (
     UsageError,
 )
 from psc.server import Server, json_logger
-from psc.session.channel import Channel
+from psc.session.channel import Channel, frame_digest
 from psc.transport.address import Address
 from psc.transport.grpc.connection import Connection, receive_limit
 from psc.transport.handler import Peer
-from psc.transport.mailbox import frame_digest
 from tests.net import QUICK, Net, Party, Script, echo, eventually, in_thread, serving
 
 SERVICE = "/psc.v1.PeerService/"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from psc._proto.psc.v1 import messages_pb2 as wire
 from psc.crypto import PointBatch
@@ -17,6 +19,7 @@ from psc.protocols.dh_psi_count import CommonCount, MaskedItems, ReturnedTags
 from psc.protocols.masked_sums import EncryptedValues, MaskedSums, SumKeys
 from psc.protocols.owner_sum import ReleasedTable
 from psc.protocols.released_sums import ReleasedSums
+from psc.session import codec
 from psc.session.channel import MAX_FRAME_BYTES
 from psc.session.codec import _KINDS, Confirmation, ReceiptSignature, decode, encode
 
@@ -54,6 +57,57 @@ MESSAGES: list[Message] = [
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: type(m).__name__)
 def test_every_message_crosses_unchanged(message: Message) -> None:
     assert decode(encode(message)) == message
+
+
+def protobufs(message: Message) -> bytes:
+    """The frame as protobuf makes it."""
+    (name,) = (name for name, kind in _KINDS.items() if kind is type(message))
+    (field,) = fields(message)
+    value = getattr(message, field.name)
+    frame = wire.SessionMessage()
+    setattr(getattr(frame, name), field.name, value.data if isinstance(value, PointBatch) else value)
+    getattr(frame, name).SetInParent()
+    return frame.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize("kind", [_KINDS[name] for name in codec._BULK], ids=lambda kind: kind.__name__)
+def test_messages_of_one_field_of_bytes_are_framed_as_protobuf_frames_them(kind: type[Message]) -> None:
+    (field,) = fields(kind)
+    for size in (0, 1, 31, 32, 122, 123, 124, 125, 126, 127, 128, 129, 16_378, 16_379, 16_380, 16_381, 16_384, CHUNK_BYTES):
+        data = bytes(size // 32 * 32 if field.name == "points" else size)
+        message = kind(PointBatch(data) if field.name == "points" else data)
+        frame = encode(message)
+        assert frame == protobufs(message)
+        assert decode(frame) == message
+
+
+def outcome(frame: bytes) -> Message | str:
+    try:
+        return decode(frame)
+    except MalformedMessageError as error:
+        return str(error)
+
+
+@given(
+    st.sampled_from([message for message in MESSAGES if len(fields(message)) == 1]),
+    st.integers(0, 300),
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 255), st.sampled_from(["set", "insert", "cut", "end"])), max_size=3),
+)
+def test_any_frame_is_read_as_protobuf_reads_it(message: Message, size: int, changes: list[tuple[int, int, str]]) -> None:
+    frame = bytearray(encode(type(message)(bytes(size))) if isinstance(message, SenderTags) else encode(message))
+    for at, byte, how in changes:
+        if how == "set" and at < len(frame):
+            frame[at] = byte
+        elif how == "insert":
+            frame.insert(at, byte)
+        elif how == "cut":
+            del frame[at : at + 1]
+        elif how == "end":
+            frame.append(byte)
+    found = outcome(bytes(frame))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec, "_BULK_BY_TAG", {})
+        assert outcome(bytes(frame)) == found
 
 
 def test_every_message_of_the_contract_is_tried_and_nothing_else_is_in_it() -> None:

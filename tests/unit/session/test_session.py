@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from psc.errors import AuthenticationError, MalformedMessageError, PeerAbortedError, PscError, UnexpectedMessageError
 from psc.node.identity import Identity, verify
 from psc.protocols.dh_psi import SenderTags
+from psc.session.channel import FrameBytes
 from psc.session.codec import Confirmation, decode, encode
 from psc.session.hello import Accept, AggregateTerms, Hello, Resumption, SessionId
 from psc.session.session import Session
@@ -253,6 +255,16 @@ def test_failing_tells_the_peer_a_closed_code_only() -> None:
         b.recv()
     assert caught.value.abort_code == "malformed-message"
     assert "private" not in str(caught.value)
+
+
+def test_a_transcript_is_the_hash_of_lengths_and_digests() -> None:
+    transcript = Transcript(b"s" * 32, "initiator-to-responder")
+    transcript.add(b"one")
+    transcript.add(FrameBytes(b""))
+    expected = b"psc/v1/transcript\x00" + b"s" * 32 + b"initiator-to-responder"
+    for frame in (b"one", b""):
+        expected += len(frame).to_bytes(4, "big") + hashlib.sha256(frame).digest()
+    assert transcript.hexdigest() == hashlib.sha256(expected).hexdigest()
 
 
 def test_transcripts_depend_on_session_direction_order_and_boundaries() -> None:

@@ -21,8 +21,9 @@ from psc.errors import (
     PscError,
     ReplayedError,
 )
+from psc.session.channel import frame_digest
 from psc.session.limits import Limits
-from psc.transport.mailbox import End, Frame, LocalChannel, Mailbox, Turn, frame_digest
+from psc.transport.mailbox import End, Frame, LocalChannel, Mailbox, Turn
 from tests.net import in_thread
 
 LIMITS = replace(Limits(), window_frames=4, frame_bytes=64, message_bytes=128)

@@ -21,8 +21,8 @@ from psc.errors import (
     MalformedMessageError,
     PeerAbortedError,
 )
-from psc.session.channel import Channel
-from psc.transport.mailbox import End, Frame, LocalChannel, Mailbox, Pulled, Turn, frame_digest
+from psc.session.channel import Channel, frame_digest
+from psc.transport.mailbox import End, Frame, LocalChannel, Mailbox, Pulled, Turn
 from psc.transport.patience import Interrupted, Patience
 from psc.transport.pump import PumpChannel
 from tests.net import QUICK, in_thread
