@@ -33,6 +33,7 @@ def run_together(
 ) -> tuple[float, list[tuple[Finished, Used]]]:
     """Run processes at the same time, with ``env`` beside our environment; return wall seconds and what each gave and took."""
     with tempfile.TemporaryDirectory() as name:
+        os.sync()  # whoever makes sure that its file is on the disk would wait for what others wrote before, too
         outputs = [(Path(name, f"{at}.out"), Path(name, f"{at}.err")) for at in range(len(commands))]
         begin = time.perf_counter()
         processes = []
