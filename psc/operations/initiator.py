@@ -109,6 +109,7 @@ class Asking:
         # Only now, when the partner has seen the last of this run: whether a result is refused depends on what is common, and
         # a run that ended in another way, or later, would tell the partner.
         plan.drop_kept()
+        plan.own = None if plan.own is None else plan.own.without_items()
         if plan.own_size > _MUCH:
             release_memory()
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from psc.crypto import Items
 from psc.data.groups import Labels, group_labels
 from psc.data.keys import Keyed, KeyUse, prepare_alternatives
 from psc.data.table import Source, load
@@ -70,6 +71,11 @@ class OwnTable:
     def key_count(self) -> int:
         """How many distinct keys there are, of all alternatives together."""
         return sum(keyed.key_count for keyed in self.alternatives)
+
+    def without_items(self) -> OwnTable:
+        """Return the table for a run of which only the result is left to make: its keys are not needed any more."""
+        keyed, *further = (replace(each, items=Items.from_list([])) for each in self.alternatives)
+        return replace(self, keyed=keyed, further=tuple(further))
 
     def check_unchanged(self) -> None:
         """Refuse a table that changed after the plan was shown.

@@ -294,6 +294,12 @@ class Matched:
         is_matched[self.keys] = True
         return is_matched[self.group_of_row]
 
+    def marks(self, rows: int) -> NDArray[np.bool_]:
+        """Return for each of the own table's ``rows`` rows whether it matches."""
+        marks = np.zeros(rows, bool)
+        marks[np.asarray(self.row_of)[self._kept()]] = True
+        return marks
+
     def without(self, taken: NDArray[np.bool_]) -> Matched:
         """Return the matches of the own rows that are not ``taken``, which has an entry a row of the own table."""
         kept = self._kept()
@@ -336,11 +342,12 @@ def join_rows(table: pa.Table, matched: Matched, *, dataset: str) -> tuple[pa.Ta
         matched: the matches.
         dataset: the partner's dataset, for renaming columns that we also have.
     """
+    if matched.released is None:
+        is_matched = matched.marks(table.num_rows)  # chunk by chunk, where taking rows copies all chunks into one first
+        return table.filter(pa.array(is_matched)), int(np.count_nonzero(is_matched))
     rows, theirs = matched.pairs()
     joined = table.take(pa.array(rows, type=pa.int64()))
-    if matched.released is not None:
-        joined = _with_columns(joined, matched.released.columns, matched.released.cut, theirs, dataset)
-    return joined, matched.row_count
+    return _with_columns(joined, matched.released.columns, matched.released.cut, theirs, dataset), matched.row_count
 
 
 def join_ranked(table: pa.Table, alternatives: Sequence[Matched], *, dataset: str) -> tuple[pa.Table, tuple[int, ...]]:

@@ -415,7 +415,7 @@ def _split_rows(
 def _found_of_whole(found: Found, own: NDArray[np.uint32], offset: int, params: Params) -> Found:
     """Return what a shard found, in indices of the whole set and positions among the tags of all shards."""
     rows = None if found.rows is None else replace(found.rows, items=own[found.rows.items])
-    positions = found.positions + offset if params.reveal_to_sender else found.positions[:0]
+    positions = found.positions + offset if params.reveal_to_sender else np.zeros(0, np.int64)  # no view: it would keep the rest
     return Found(own[found.matched], positions, rows)
 
 
