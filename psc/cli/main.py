@@ -92,7 +92,7 @@ def _tune_allocation() -> None:
     """
     settings = (
         (-8, 1),  # M_ARENA_MAX: what one thread freed serves the next
-        (-1, 128 << 20),  # M_TRIM_THRESHOLD: free memory kept at the end of the heap
+        (-1, 24 << 20),  # M_TRIM_THRESHOLD: free memory kept at the end of the heap
         (-3, 16 << 20),  # M_MMAP_THRESHOLD: blocks from here on go back when they are freed
     )
     with contextlib.suppress(AttributeError, OSError):  # another C library than GNU's

@@ -30,7 +30,7 @@ and products at the receiver, delta and shares at the sender. vole-psi uses them
 ``VolePsiOutputs.prepare()``                          computes the tags now, so that what needs them later does not
 ``.tags()``                                          the tags in the order of the items
 ``.sorted_tags()``                                   the tags in ascending order, and for each the position of its item (uint32)
-``.find(sorted_tags)``                               for each item the first position of its tag, or -1 (int64)
+``.find(parts of the sorted tags)``                  for each item the first position of its tag, or -1 (int64)
 ``.outputs()``                                       ``OprfOutputs`` in order of the items, for sealed rows
 ==================================================  =====================================================================
 

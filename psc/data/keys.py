@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from psc.crypto import Items, ItemsBuilder, KeyCells
+from psc.crypto import Items, ItemsBuilder, KeyCells, release_memory
 from psc.data.cells import buffers_of, is_key_type
 from psc.data.classes import CLASS_NAMES, CellClass
 from psc.data.columns import choose_columns
@@ -47,6 +47,7 @@ __all__ = [
 
 KeyPolicy = Literal["error", "skip"]
 _BATCH_ROWS = 1 << 19
+_MANY_ROWS = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,8 @@ def read_keys(source: Source, on: Sequence[KeyUse], *, region: str = "CN") -> tu
         The judgement of each row, and one item for each row that has a key.
     """
     uses, rows = _ordered(on), source.table.num_rows
+    if rows > _MANY_ROWS:
+        release_memory()  # what reading them took
     builder, known = ItemsBuilder(rows), _known(uses)
     classes, culprit = np.empty(rows, np.uint8), np.empty(rows, np.uint8)
     for start in range(0, max(rows, 1), _BATCH_ROWS):

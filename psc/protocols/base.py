@@ -29,6 +29,7 @@ __all__ = [
     "compute",
     "recv",
     "recv_bytes",
+    "recv_parts",
     "require",
     "send",
     "send_bytes",
@@ -139,12 +140,17 @@ def recv_bytes(kind: type[Message], field: str, count: int, width: int) -> Scrip
     Raises:
         RemoteProtocolError: a message is of another kind, or has another size than agreed.
     """
+    return b"".join((yield from recv_parts(kind, field, count, width)))
+
+
+def recv_parts(kind: type[Message], field: str, count: int, width: int) -> Script[list[bytes]]:
+    """Receive what ``recv_bytes`` does, in parts of whole entries; errors as for it."""
     parts = []
     for start, stop in chunks(count * width, _chunk_of(width)):
         part: bytes = getattr((yield from recv(kind)), field)
         require(len(part) == stop - start, f"a chunk of {field} has another size than agreed")
         parts.append(part)
-    return b"".join(parts)
+    return parts
 
 
 def _chunk_of(width: int) -> int:

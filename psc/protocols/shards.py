@@ -263,7 +263,9 @@ def find_all(
         if found.rows is not None:
             rows.append(found.rows)
         del found
-    together = np.sort(np.concatenate(matched))
+    together = np.concatenate(matched)
+    matched.clear()
+    together.sort()
     told = np.concatenate(positions) if positions else np.zeros(0, np.int64)
     return Found(together, told, None if params.rows is None else (yield from compute(_merge_rows, rows)))
 

@@ -81,6 +81,7 @@ from psc.protocols.base import (
     compute,
     recv,
     recv_bytes,
+    recv_parts,
     require,
     send,
     send_bytes,
@@ -266,8 +267,9 @@ def find(items: Items, params: Params, rng: Rng) -> Script[Found]:
     outputs = yield from evaluate_own(items, params, rng)
     yield from compute(outputs.prepare, work=len(items))  # while the sender evaluates its own
 
-    tags = yield from recv_bytes(SenderTags, "tags", params.sender_size, params.tag_bytes)
+    tags = yield from recv_parts(SenderTags, "tags", params.sender_size, params.tag_bytes)
     positions = (yield from compute(outputs.find, tags))[: len(items)]
+    del tags
     matched = np.flatnonzero(positions >= 0).astype(np.uint32)
     require(distinct(positions[matched], params.sender_size) == len(matched), "two of our items match one tag")
     rows = None

@@ -75,7 +75,7 @@ fn round(parameters: Parameters, mode: Mode, own: &Items, others: &Items) -> Res
     let opening = opening.as_ref().map(|opening| &opening[..]);
     let (tags, _) = clock.time("sender tags", || sender.finish()?.sorted_tags())?;
     clock.sent[1] += tags.len();
-    let found = clock.time("receiver find", || receiver.finish(opening)?.find(&tags))?;
+    let found = clock.time("receiver find", || receiver.finish(opening)?.find(&[&tags]))?;
     assert_eq!(found.iter().filter(|&&at| at >= 0).count(), own.len().div_ceil(2), "half of the items");
     Ok(clock)
 }

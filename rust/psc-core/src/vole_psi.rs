@@ -437,10 +437,14 @@ impl Evaluated {
 
     /// The receiver's result: for each item the first position of its tag among the sender's, or -1.
     ///
-    /// Tags of another number or out of order are refused: no honest sender sends them.
-    pub fn find(&self, sorted_tags: &[u8]) -> Result<Vec<i64>> {
+    /// They come in parts of whole tags. Tags of another number or out of order are refused: no honest sender sends them.
+    pub fn find(&self, sorted_tags: &[&[u8]]) -> Result<Vec<i64>> {
         let length = self.parameters.tag_bytes();
-        check_message("tags", sorted_tags, self.parameters.sender_size * length)?;
+        let sizes = sorted_tags.iter().map(|part| part.len());
+        let (size, expected) = (sizes.clone().sum(), self.parameters.sender_size * length);
+        if size != expected || sizes.clone().any(|size| size % length != 0) {
+            return Err(Error::MessageLength { what: "tags", length: size, expected });
+        }
         let index = matching::Index::new(sorted_tags, length)?;
         let tags = self.tags()?;
         let mut found = memory::zeros(self.rows.len());

@@ -310,8 +310,9 @@ impl VolePsiOutputs {
     }
 
     /// Return for each item the first position of its tag among the sender's sorted ones, or -1.
-    fn find<'py>(&self, py: Python<'py>, sorted_tags: Input) -> PyResult<Array<'py>> {
-        let found = py.detach(|| self.0.find(&sorted_tags)).map_err(CoreError)?;
+    fn find<'py>(&self, py: Python<'py>, sorted_tags: Vec<Input>) -> PyResult<Array<'py>> {
+        let parts: Vec<&[u8]> = sorted_tags.iter().map(|part| &**part).collect();
+        let found = py.detach(|| self.0.find(&parts)).map_err(CoreError)?;
         int64_array(py, &found)
     }
 

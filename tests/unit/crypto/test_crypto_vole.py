@@ -86,7 +86,7 @@ def test_a_run_by_hand(malicious: bool) -> None:
     split = [tags[at : at + length] for at in range(0, len(tags), length)]
     assert split == sorted(split)
     assert sorted(order.tolist()) == list(range(70))
-    found = mine.find(tags)
+    found = mine.find([tags])
     assert found.dtype == np.int64
     assert [order[at] if at >= 0 else None for at in found] == [None] * 20 + list(range(30))
     outputs = theirs.outputs()
@@ -167,9 +167,11 @@ def test_messages_of_a_peer_are_checked() -> None:
             sender.absorb(piece)
     outputs = receiver.finish()
     with pytest.raises(MalformedMessageError):
-        outputs.find(bytes(7 * 69))
+        outputs.find([bytes(7 * 69)])
     with pytest.raises(MalformedMessageError) as caught:
-        outputs.find(b"\x01" * 7 + bytes(7 * 69))
+        outputs.find([bytes(7 * 69 + 1), bytes(6)])
+    with pytest.raises(MalformedMessageError) as caught:
+        outputs.find([b"\x01" * 7, bytes(7 * 69)])
     assert caught.value.code == "crypto.not-sorted"
     receiver, _ = parties(True)
     with pytest.raises(RemoteProtocolError) as refused:

@@ -50,20 +50,17 @@ fn scatter_inside<const LENGTH: usize>(tags: &[Tag], positions: impl Iterator<It
     bytes
 }
 
-/// Read tags of `length` bytes each.
-fn read(bytes: &[u8], length: usize) -> Vec<Tag> {
-    with_length!(length, read_inside(bytes))
+/// Read tags of `length` bytes each, as many as there is room for.
+fn read(bytes: &[u8], length: usize, tags: &mut [Tag]) {
+    with_length!(length, read_inside(bytes, tags));
 }
 
-fn read_inside<const LENGTH: usize>(bytes: &[u8]) -> Vec<Tag> {
-    let bytes = bytes.as_chunks::<LENGTH>().0;
-    let mut tags = crate::memory::zeros(bytes.len());
-    for (tag, bytes) in tags.iter_mut().zip(bytes) {
+fn read_inside<const LENGTH: usize>(bytes: &[u8], tags: &mut [Tag]) {
+    for (tag, bytes) in tags.iter_mut().zip(bytes.as_chunks::<LENGTH>().0) {
         let mut padded = [0; 16];
         padded[..LENGTH].copy_from_slice(bytes);
         *tag = Tag::from_be_bytes(padded);
     }
-    tags
 }
 
 /// The order that sorts tags: the positions of the smallest, the next and so on. Equal tags keep their order.
@@ -90,9 +87,15 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Refuse tags that are not sorted.
-    pub(super) fn new(bytes: &[u8], length: usize) -> Result<Self> {
-        let tags = read(bytes, length);
+    /// Take tags of `length` bytes each, in parts of whole tags; refuse tags that are not sorted.
+    pub(super) fn new(parts: &[&[u8]], length: usize) -> Result<Self> {
+        let mut tags: Vec<Tag> = crate::memory::zeros(parts.iter().map(|part| part.len() / length).sum());
+        let mut left = &mut tags[..];
+        for part in parts {
+            let (own, rest) = left.split_at_mut(part.len() / length);
+            read(part, length, own);
+            left = rest;
+        }
         // About as many ranges as tags.
         let bits = tags.len().max(1).ilog2();
         let shift = u64::BITS - bits;
@@ -149,6 +152,12 @@ mod tests {
     use super::*;
     use crate::rng::Rng;
 
+    fn read_all(bytes: &[u8], length: usize) -> Vec<Tag> {
+        let mut tags = vec![0; bytes.len() / length];
+        read(bytes, length, &mut tags);
+        tags
+    }
+
     fn sample(rng: &mut Rng, count: usize, length: usize, kinds: u8) -> Vec<u8> {
         let mut tags = vec![0; count * length];
         rng.fill(&mut tags);
@@ -171,13 +180,14 @@ mod tests {
                 let mut plain: Vec<(&[u8], u32)> = tags.chunks_exact(length).zip(0..).collect();
                 plain.sort();
                 let sorted: Vec<u8> = plain.iter().flat_map(|entry| entry.0.to_vec()).collect();
-                let order = sort(&read(&tags, length));
+                let order = sort(&read_all(&tags, length));
                 assert_eq!(order, plain.iter().map(|entry| entry.1).collect::<Vec<_>>());
-                assert_eq!(write(&read(&tags, length), &order, length), sorted);
-                let index = Index::new(&sorted, length).unwrap();
+                assert_eq!(write(&read_all(&tags, length), &order, length), sorted);
+                let (head, tail) = sorted.split_at(count / 3 * length);
+                let index = Index::new(&[head, &[], tail], length).unwrap();
                 let needles = [sample(&mut rng, 500, length, kinds), tags].concat();
                 let mut found = vec![7; needles.len() / length];
-                index.find(&read(&needles, length), &mut found);
+                index.find(&read_all(&needles, length), &mut found);
                 for (needle, found) in needles.chunks_exact(length).zip(found) {
                     let first = sorted.chunks_exact(length).position(|tag| tag == needle);
                     assert_eq!(found, first.map_or(-1, |at| at as i64));
@@ -188,9 +198,10 @@ mod tests {
 
     #[test]
     fn tags_out_of_order_are_refused() {
-        let refused = |tags: &[u8]| Index::new(tags, 2).err();
+        let refused = |tags: &[u8]| Index::new(&[&tags[..4], &tags[4..]], 2).err();
         assert_eq!(refused(b"aaabab"), None);
         assert_eq!(refused(b"aaabaaab"), Some(Error::NotSorted { what: "tags", index: 2 }));
+        assert_eq!(refused(b"ab\0b\0a"), Some(Error::NotSorted { what: "tags", index: 1 }));
         assert_eq!(refused(b"b\0a\xff"), Some(Error::NotSorted { what: "tags", index: 1 }));
     }
 }

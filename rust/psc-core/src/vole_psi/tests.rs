@@ -81,7 +81,7 @@ impl Run<'_> {
             None => None,
         };
         let (tags, order) = sender.finish()?.sorted_tags()?;
-        let found = receiver.finish(opening.as_deref())?.find(&pass(Step::Tags, &tags))?;
+        let found = receiver.finish(opening.as_deref())?.find(&[&pass(Step::Tags, &tags)])?;
         Ok(Outcome { found, order, steps })
     }
 }
