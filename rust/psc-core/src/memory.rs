@@ -111,8 +111,8 @@ mod pages {
 
     /// What is mapped, moved and kept: one huge page.
     pub const UNIT_BYTES: usize = 2 << 20;
-    /// The most units kept, 192 MiB: about what a shard of the largest size needs at once.
-    const KEPT_UNITS: usize = 96;
+    /// The most units kept, 168 MiB: about what a shard of the largest size needs at once.
+    const KEPT_UNITS: usize = 84;
 
     /// Units that are made ready at a time.
     const PREPARED_UNITS: usize = 4;
