@@ -17,7 +17,7 @@ Equal items therefore mean equal cells of equal kinds: the encoding is injective
 ``items.distinct()``            the distinct items in order of first appearance, and for each row the position of its item
 ``items.get(index)``            the bytes of one item
 ``items.digest(salt)``          SHA-256 over the salt and all items in order, each with its length before it
-``ItemsBuilder(expected)``      ``add(columns)`` encodes a batch of rows behind those before, ``finish()`` returns the items
+``ItemsBuilder(expected)``      ``add(columns, seen)`` encodes what is left of so many rows behind those before; ``finish()``
 ==============================  =========================================================================================
 
 Security:

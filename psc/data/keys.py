@@ -203,7 +203,8 @@ def read_keys(source: Source, on: Sequence[KeyUse], *, region: str = "CN") -> tu
     """
     uses, rows = _ordered(on), source.table.num_rows
     if rows > _MANY_ROWS:
-        release_memory()  # what reading them took
+        pa.default_memory_pool().release_unused()  # what reading them took
+        release_memory()
     builder, known = ItemsBuilder(rows), _known(uses)
     classes, culprit = np.empty(rows, np.uint8), np.empty(rows, np.uint8)
     for start in range(0, max(rows, 1), _BATCH_ROWS):
@@ -301,7 +302,7 @@ class KeyTable:
     def keyed(self, number: int, rejected: RejectSummary) -> Keyed:
         """Return the distinct keys of one alternative, and the rows that have them; ``rejected`` are those of the table."""
         reading = self.reading(number)
-        builder = ItemsBuilder(len(reading.classes))
+        builder = ItemsBuilder(int(np.count_nonzero(reading.classes == CellClass.OK)))
         _encode(builder, reading.uses, [self.cells[use].values for use in reading.uses], reading.classes)
         return _keyed(reading, builder.finish(), rejected)
 
@@ -367,6 +368,7 @@ def _encode(
     builder: ItemsBuilder, uses: Sequence[KeyUse], columns: Sequence[pa.LargeStringArray], classes: npt.NDArray[np.uint8]
 ) -> None:
     """Encode the rows that have a key, in batches: what is copied for one is small beside a large table."""
+    seen = len(classes)
     if classes.any():
         kept = pa.array(np.flatnonzero(classes == CellClass.OK))
         columns = [values.take(kept) for values in columns]
@@ -375,7 +377,7 @@ def _encode(
         for use, values in zip(uses, columns):
             offsets, data = buffers_of(values.slice(start, _BATCH_ROWS))
             cells.append(KeyCells(use.kind.encode(), offsets, data))
-        builder.add(cells)
+        builder.add(cells, seen if len(columns[0]) <= _BATCH_ROWS else 0)
 
 
 def _first_bad(

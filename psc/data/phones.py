@@ -67,6 +67,9 @@ _E164_BYTES = 14
 _BATCH_CELLS = 1 << 19
 """Cells that the compiled path takes at a time: what it copies meanwhile is small beside a large column."""
 
+_KNOWN_CELLS_MAX = 1 << 18
+"""Cells that are remembered from batch to batch; more would take as much memory as the column."""
+
 _CELL_CHARACTERS_MAX = 250
 """libphonenumber parses no longer text; neither do the patterns below, whose time grows with the square of the length."""
 
@@ -146,9 +149,10 @@ def _distinct_phones(
     classes = np.zeros(len(cells), np.uint8)
     for index in np.flatnonzero(status == 0).tolist():
         cell = cells[index].as_py()
-        if cell not in known:
-            known[cell] = classify_phone(cell, region)
-        classes[index], found[index] = known[cell]
+        judged = known.get(cell) or classify_phone(cell, region)
+        if len(known) < _KNOWN_CELLS_MAX:
+            known[cell] = judged
+        classes[index], found[index] = judged
     return pa.array(found, pa.large_string()), classes
 
 

@@ -73,7 +73,7 @@ class OwnTable:
         return sum(keyed.key_count for keyed in self.alternatives)
 
     def without_items(self) -> OwnTable:
-        """Return the table for a run of which only the result is left to make: its keys are not needed any more."""
+        """Return the table for a run of which only the result is left to make; its keys are gone, and ``key_count`` is 0."""
         keyed, *further = (replace(each, items=Items.from_list([])) for each in self.alternatives)
         return replace(self, keyed=keyed, further=tuple(further))
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 from psc.errors import AbortCode
@@ -30,10 +29,14 @@ class FrameBytes(bytes):
     Both the transport, which tells a repeated frame from another one by it, and the transcript need it.
     """
 
-    @cached_property
+    _digest: bytes | None = None
+
+    @property
     def digest(self) -> bytes:
         """SHA-256 of the frame; 32 bytes."""
-        return hashlib.sha256(self).digest()
+        if self._digest is None:  # no ``cached_property``: before Python 3.12 all frames of a process would share its lock
+            self._digest = hashlib.sha256(self).digest()
+        return self._digest
 
 
 def frame_digest(frame: bytes) -> bytes:

@@ -30,6 +30,9 @@ const TASK_ITEMS: usize = 1 << 14;
 const PART_ITEMS: usize = 1 << 14;
 /// The most parts into which items are compared: each takes a few cache lines of every task that hashes.
 const PARTS_MAX: usize = 1 << 9;
+/// Room that is made ahead at most, and room that finished items may have to spare.
+const ROOM_BYTES_MAX: usize = 1 << 32;
+const SPARE_BYTES: usize = 1 << 20;
 /// Tasks that hash items to parts.
 const DISTINCT_TASKS: usize = 16;
 
@@ -124,7 +127,7 @@ impl Items {
     /// its length before it. The encoding is injective, so different keys or kinds never make equal items.
     pub fn encode(columns: &[Column<'_>]) -> Result<Self> {
         let mut builder = Builder::new(columns.first().map_or(0, Column::rows));
-        builder.add(columns)?;
+        builder.add(columns, 0)?;
         Ok(builder.finish())
     }
 
@@ -293,7 +296,7 @@ impl Items {
             let hashed = |start: usize| {
                 let stop = self.len().min(start + range);
                 let room = (stop - start) / parts * 9 / 8 + 16;
-                let mut lists = vec![Vec::with_capacity(room); parts];
+                let mut lists: Vec<Vec<(u32, u32)>> = (0..parts).map(|_| Vec::with_capacity(room)).collect();
                 for index in start..stop {
                     let hash = seeded.of(self.get(index));
                     let part = ((hash >> 32) * parts as u64) >> 32;
@@ -356,18 +359,20 @@ pub struct Builder {
     store: Store,
     filled: usize,
     count: usize,
+    seen: usize,
     expected: usize,
 }
 
 impl Builder {
-    /// Begin with no item; `expected` says how many there will be at most, which only decides how much room is made.
+    /// Begin with no item; `expected` rows will be seen in all, which only decides how much room is made.
     pub fn new(expected: usize) -> Self {
         let store = Store { data: Vec::new(), ends: Ends::Every(0) };
-        Self { store, filled: 0, count: 0, expected }
+        Self { store, filled: 0, count: 0, seen: 0, expected }
     }
 
-    /// Encode the rows of one or more columns behind those before, as [`Items::encode`] does.
-    pub fn add(&mut self, columns: &[Column<'_>]) -> Result<()> {
+    /// Encode the rows of one or more columns behind those before, as [`Items::encode`] does. They are what is left of `seen`
+    /// of the expected rows.
+    pub fn add(&mut self, columns: &[Column<'_>], seen: usize) -> Result<()> {
         check_range("columns", columns.len(), 1, 255)?;
         let count = columns[0].rows();
         let mut fixed = 1;
@@ -384,6 +389,7 @@ impl Builder {
         if let Some(index) = (0..count).find(|&row| length_of(row) > ITEM_BYTES_MAX) {
             return Err(Error::ItemTooLong { index, length: length_of(index), limit: ITEM_BYTES_MAX });
         }
+        self.seen += seen.max(count);
         self.append(count, total + fixed * count, length_of, |row, mut item| {
             let mut put = |bytes: &[u8]| item.split_off_mut(..bytes.len()).expect("its length").copy_from_slice(bytes);
             put(&[columns.len() as u8]);
@@ -397,8 +403,11 @@ impl Builder {
         })
     }
 
-    /// The items so far; nothing is copied.
+    /// The items so far. Nothing is copied, unless much more room was made than they take.
     pub fn finish(mut self) -> Items {
+        if self.store.data.len() > self.filled / 4 * 5 + SPARE_BYTES {
+            self.hold(self.filled);
+        }
         self.store.data.truncate(self.filled);
         Items { store: Arc::new(self.store), start: 0, stop: self.count, dummies: None }
     }
@@ -415,8 +424,10 @@ impl Builder {
         if count == 0 {
             return Ok(());
         }
+        parallel::install(|| ())?; // what can fail comes before anything is changed
         self.make_room(count, total);
-        self.store.ends.extend(self.count, count, self.expected, &length_of);
+        let likely = self.likely(self.count + count);
+        self.store.ends.extend(self.count, count, likely, &length_of);
         let (ends, before) = (&self.store.ends, self.count);
         let mut left = &mut self.store.data[self.filled..self.filled + total];
         let mut tasks = Vec::with_capacity(count.div_ceil(TASK_ITEMS));
@@ -443,12 +454,21 @@ impl Builder {
     /// Make room for `total` bytes more, and, where this is new room, for all rows that are expected, if they are like those
     /// so far.
     fn make_room(&mut self, count: usize, total: usize) {
-        let (filled, rows) = (self.filled + total, self.count + count);
-        if filled <= self.store.data.len() {
-            return;
+        let filled = self.filled + total;
+        if filled > self.store.data.len() {
+            self.seen = self.seen.max(self.count + count);
+            self.hold(self.likely(filled).min(filled.max(ROOM_BYTES_MAX)));
         }
-        let likely = (filled as u128 * self.expected.max(rows) as u128 / rows as u128) as usize;
-        let mut data = memory::zeros(likely.max(filled));
+    }
+
+    /// What `so_far`, of the rows that were seen, will be with all that are expected.
+    fn likely(&self, so_far: usize) -> usize {
+        (so_far as u128 * self.expected.max(self.seen) as u128 / self.seen.max(1) as u128) as usize
+    }
+
+    /// Have room for so many bytes.
+    fn hold(&mut self, bytes: usize) {
+        let mut data = memory::zeros(bytes);
         data[..self.filled].copy_from_slice(&self.store.data[..self.filled]);
         self.store.data.zeroize();
         self.store.data = data;

@@ -1,7 +1,7 @@
 //! Large buffers, kept between uses. A kernel that fills a hundred megabytes of new memory waits longer for the system to
 //! clear them than it works, and shard after shard needs the same buffers. [`Reusing`] keeps the pages of freed ones and
-//! makes new buffers of them: pages, not blocks, so what is kept fits whatever is asked for next, and a process never has
-//! more of them than it once used at the same time.
+//! makes new buffers of them: pages, not blocks, so what is kept fits whatever is asked for next, and it never keeps more than
+//! was once used, or prepared, at the same time.
 #![allow(unsafe_code)]
 
 #[cfg(target_os = "linux")]
@@ -19,6 +19,10 @@ pub(crate) fn zeros<T: Copy + Default>(count: usize) -> Vec<T> {
 
 /// Have pages for so many bytes ready soon, while nothing else is to be done: a thread gets them from the system.
 pub fn prepare(bytes: usize) {
+    #[cfg(target_os = "linux")]
+    if bytes < LARGE_BYTES {
+        return; // smaller buffers are not made of kept pages
+    }
     #[cfg(target_os = "linux")]
     drop(std::thread::Builder::new().name("psc-memory".into()).spawn(move || pages::prepare(bytes)));
     #[cfg(not(target_os = "linux"))]
@@ -107,7 +111,7 @@ fn is_large(layout: Layout) -> bool {
 #[cfg(target_os = "linux")]
 mod pages {
     use std::ptr::{null_mut, without_provenance_mut};
-    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::sync::{Mutex, MutexGuard, TryLockError};
 
     /// What is mapped, moved and kept: one huge page.
     pub const UNIT_BYTES: usize = 2 << 20;
@@ -137,23 +141,33 @@ mod pages {
         bytes.div_ceil(UNIT_BYTES)
     }
 
-    fn kept() -> MutexGuard<'static, Kept> {
-        KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The kept units; `None` while another thread uses them, or when one did in the process from which this one was forked:
+    /// whoever allocates does without them then, and never waits.
+    fn kept() -> Option<MutexGuard<'static, Kept>> {
+        match KEPT.try_lock() {
+            Ok(kept) => Some(kept),
+            Err(TryLockError::Poisoned(kept)) => Some(kept.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Return a block of at least so many bytes, and how many from its start were used before; null where memory is lacking.
     pub fn take(bytes: usize) -> (*mut u8, usize) {
         let need = units(bytes);
-        if let Some(start) = kept().whole(need) {
+        if let Some(start) = kept().and_then(|mut kept| kept.whole(need)) {
             return (std::ptr::with_exposed_provenance_mut(start), need * UNIT_BYTES);
         }
         let Some(start) = reserve(need) else { return (null_mut(), 0) };
         let mut moved = 0;
         while moved < need {
-            let Some(unit) = kept().last() else { break };
-            if !move_unit(unit, start + moved * UNIT_BYTES) {
+            let Some(unit) = kept().and_then(|mut kept| kept.last()) else { break };
+            let place = start + moved * UNIT_BYTES;
+            if !move_unit(unit, place) {
+                // Whether the place is still ours is not known: it is left, and the block is made elsewhere of new pages.
                 unmap(unit, 1);
-                break;
+                unmap(start, moved);
+                unmap(place + UNIT_BYTES, need - moved - 1);
+                return (new(need), 0);
             }
             moved += 1;
         }
@@ -164,36 +178,45 @@ mod pages {
         (std::ptr::with_exposed_provenance_mut(start), moved * UNIT_BYTES)
     }
 
+    /// Return a block of new pages; null where memory is lacking.
+    fn new(units: usize) -> *mut u8 {
+        let Some(start) = reserve(units) else { return null_mut() };
+        if !open(start, units) {
+            unmap(start, units);
+            return null_mut();
+        }
+        std::ptr::with_exposed_provenance_mut(start)
+    }
+
     /// Keep the units of a block, or give them back where enough are kept.
     pub fn give(block: *mut u8, bytes: usize) {
         let run = Run { start: block.expose_provenance(), units: units(bytes) };
-        let left = kept().put(run);
-        if left.units > 0 {
-            unmap(left.start, left.units);
-        }
+        let left = kept().map_or(run, |mut kept| kept.put(run));
+        unmap(left.start, left.units);
     }
 
     /// Keep pages for so many bytes that were not used yet, a few at a time, so that whoever needs them need not wait.
     pub fn prepare(bytes: usize) {
-        for _ in 0..units(bytes).div_ceil(PREPARED_UNITS) {
-            if kept().units + PREPARED_UNITS > KEPT_UNITS {
+        let wanted = units(bytes).min(KEPT_UNITS);
+        for _ in 0..wanted / PREPARED_UNITS {
+            if kept().is_none_or(|kept| kept.units + PREPARED_UNITS > wanted) {
                 return;
             }
-            let Some(start) = reserve(PREPARED_UNITS) else { return };
-            if !open(start, PREPARED_UNITS) {
-                return unmap(start, PREPARED_UNITS);
+            let block = new(PREPARED_UNITS);
+            if block.is_null() {
+                return;
             }
-            for page in (start..start + PREPARED_UNITS * UNIT_BYTES).step_by(4096) {
-                // SAFETY: the page was opened above, and nobody else knows of it.
-                unsafe { std::ptr::with_exposed_provenance_mut::<u8>(page).write_volatile(0) };
+            for page in (0..PREPARED_UNITS * UNIT_BYTES).step_by(4096) {
+                // SAFETY: the page lies in the block, of which nobody else knows.
+                unsafe { block.add(page).write_volatile(0) };
             }
-            give(std::ptr::with_exposed_provenance_mut(start), PREPARED_UNITS * UNIT_BYTES);
+            give(block, PREPARED_UNITS * UNIT_BYTES);
         }
     }
 
     pub fn release() {
         loop {
-            let Some(unit) = kept().last() else { return };
+            let Some(unit) = kept().and_then(|mut kept| kept.last()) else { return };
             unmap(unit, 1);
         }
     }
@@ -303,6 +326,9 @@ mod pages {
     }
 
     fn unmap(start: usize, units: usize) {
+        if units == 0 {
+            return;
+        }
         // SAFETY: nobody uses these units. Where the system cannot split a mapping, they stay mapped, unused.
         unsafe { libc::munmap(without_provenance_mut(start), units * UNIT_BYTES) };
     }

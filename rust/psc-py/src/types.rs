@@ -108,18 +108,19 @@ impl ItemsBuilder {
 
 #[pymethods]
 impl ItemsBuilder {
-    /// Begin; `expected` items at most make the room that is needed at once.
+    /// Begin; of `expected` rows in all the room is guessed that is made at once.
     #[new]
     fn new(expected: usize) -> Self {
         Self(Mutex::new(items::Builder::new(expected)))
     }
 
-    /// Encode the rows of one or more key columns behind those before.
-    fn add(&self, py: Python<'_>, columns: Vec<KeyCells>) -> Result<(), CoreError> {
-        py.detach(|| encoded(columns, |views| self.held().add(views)))
+    /// Encode the rows of one or more key columns behind those before: what is left of `seen` of the expected rows.
+    #[pyo3(signature = (columns, seen=0))]
+    fn add(&self, py: Python<'_>, columns: Vec<KeyCells>, seen: usize) -> Result<(), CoreError> {
+        py.detach(|| encoded(columns, |views| self.held().add(views, seen)))
     }
 
-    /// Return the items so far and begin again with none; nothing is copied.
+    /// Return the items so far and begin again with none.
     fn finish(&self) -> Items {
         Items(std::mem::replace(&mut *self.held(), items::Builder::new(0)).finish())
     }

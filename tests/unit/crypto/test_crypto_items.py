@@ -151,7 +151,7 @@ def test_generators_differ_and_seeds_repeat() -> None:
 def test_batches_make_the_items_that_all_rows_together_make(batches: list[list[bytes]], expected: int) -> None:
     builder = ItemsBuilder(expected)
     for rows in batches:
-        builder.add([column(b"text", rows)])
+        builder.add([column(b"text", rows)], 2 * len(rows))
     items, whole = builder.finish(), Items.encode([column(b"text", [row for rows in batches for row in rows])])
     assert [items.get(at) for at in range(len(items))] == [whole.get(at) for at in range(len(whole))]
     assert len(builder.finish()) == 0
