@@ -30,11 +30,12 @@ const TASK_ITEMS: usize = 1 << 14;
 const PART_ITEMS: usize = 1 << 14;
 /// The most parts into which items are compared: each takes a few cache lines of every task that hashes.
 const PARTS_MAX: usize = 1 << 9;
-/// Room that is made ahead at most, and room that finished items may have to spare.
-const ROOM_BYTES_MAX: usize = 1 << 32;
-const SPARE_BYTES: usize = 1 << 20;
 /// Tasks that hash items to parts.
 const DISTINCT_TASKS: usize = 16;
+/// Room for items that is made ahead at most.
+const ROOM_BYTES_MAX: usize = 1 << 32;
+/// Room that finished items may have to spare, beside a quarter.
+const SPARE_BYTES: usize = 1 << 20;
 
 /// One key column: the tag of its kind, and its cells as offsets into data (the layout of Arrow's large strings).
 pub struct Column<'a> {
@@ -67,11 +68,6 @@ enum Ends {
 }
 
 impl Ends {
-    fn of(ends: Vec<usize>) -> Self {
-        let length = ends.first().copied().unwrap_or(0);
-        if (1..).zip(&ends).all(|(count, &end)| end == count * length) { Self::Every(length) } else { Self::Each(ends) }
-    }
-
     /// Take in the lengths of `count` items behind `before`; of `expected` in all, if no more come.
     fn extend(&mut self, before: usize, count: usize, expected: usize, length_of: impl Fn(usize) -> usize) {
         if let Self::Every(length) = self {
@@ -139,29 +135,19 @@ impl Items {
         write: impl Fn(usize, &mut [u8]) + Sync,
     ) -> Result<Self> {
         let mut builder = Builder::new(count);
-        builder.append(count, total, length_of, write)?;
+        builder.append(count, count, total, length_of, write)?;
         Ok(builder.finish())
     }
 
     /// Take byte strings as they are.
-    pub fn from_slices<'a>(slices: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> Result<Self> {
+    pub fn from_slices<'a>(slices: impl ExactSizeIterator<Item = &'a [u8]>) -> Result<Self> {
         check_range("items", slices.len(), 0, ITEMS_MAX)?;
-        let mut data = Vec::with_capacity(slices.clone().map(<[u8]>::len).sum());
-        let mut ends = Vec::with_capacity(slices.len());
-        for (index, slice) in slices.enumerate() {
-            if slice.len() > ITEM_BYTES_MAX {
-                data.zeroize();
-                return Err(Error::ItemTooLong { index, length: slice.len(), limit: ITEM_BYTES_MAX });
-            }
-            data.extend_from_slice(slice);
-            ends.push(data.len());
+        let slices: Vec<&[u8]> = slices.collect();
+        if let Some(index) = slices.iter().position(|slice| slice.len() > ITEM_BYTES_MAX) {
+            return Err(Error::ItemTooLong { index, length: slices[index].len(), limit: ITEM_BYTES_MAX });
         }
-        let count = ends.len();
-        Ok(Self::own(data, Ends::of(ends), count))
-    }
-
-    fn own(data: Vec<u8>, ends: Ends, stop: usize) -> Self {
-        Self { store: Arc::new(Store { data, ends }), start: 0, stop, dummies: None }
+        let total = slices.iter().map(|slice| slice.len()).sum();
+        Self::written(slices.len(), total, |at| slices[at].len(), |at, place| place.copy_from_slice(slices[at]))
     }
 
     /// The number of items.
@@ -389,8 +375,7 @@ impl Builder {
         if let Some(index) = (0..count).find(|&row| length_of(row) > ITEM_BYTES_MAX) {
             return Err(Error::ItemTooLong { index, length: length_of(index), limit: ITEM_BYTES_MAX });
         }
-        self.seen += seen.max(count);
-        self.append(count, total + fixed * count, length_of, |row, mut item| {
+        self.append(count, seen, total + fixed * count, length_of, |row, mut item| {
             let mut put = |bytes: &[u8]| item.split_off_mut(..bytes.len()).expect("its length").copy_from_slice(bytes);
             put(&[columns.len() as u8]);
             for column in columns {
@@ -412,20 +397,22 @@ impl Builder {
         Items { store: Arc::new(self.store), start: 0, stop: self.count, dummies: None }
     }
 
-    /// Write `count` items of `total` bytes together on all threads, each into its place.
+    /// Write `count` items of `total` bytes together, what is left of `seen` rows, on all threads, each into its place.
     fn append(
         &mut self,
         count: usize,
+        seen: usize,
         total: usize,
         length_of: impl Fn(usize) -> usize + Sync,
         write: impl Fn(usize, &mut [u8]) + Sync,
     ) -> Result<()> {
         check_range("rows", self.count + count, 0, ITEMS_MAX)?;
+        parallel::install(|| ())?; // what can fail comes before anything is changed
+        self.seen += seen.max(count);
         if count == 0 {
             return Ok(());
         }
-        parallel::install(|| ())?; // what can fail comes before anything is changed
-        self.make_room(count, total);
+        self.make_room(total);
         let likely = self.likely(self.count + count);
         self.store.ends.extend(self.count, count, likely, &length_of);
         let (ends, before) = (&self.store.ends, self.count);
@@ -453,10 +440,9 @@ impl Builder {
 
     /// Make room for `total` bytes more, and, where this is new room, for all rows that are expected, if they are like those
     /// so far.
-    fn make_room(&mut self, count: usize, total: usize) {
+    fn make_room(&mut self, total: usize) {
         let filled = self.filled + total;
         if filled > self.store.data.len() {
-            self.seen = self.seen.max(self.count + count);
             self.hold(self.likely(filled).min(filled.max(ROOM_BYTES_MAX)));
         }
     }

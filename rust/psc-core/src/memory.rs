@@ -8,7 +8,6 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 
 /// From this size on, in bytes, a buffer is made of kept pages.
-#[cfg(target_os = "linux")]
 const LARGE_BYTES: usize = 16 << 20;
 
 /// A vector of so many zeros (or what else the default is).
@@ -19,14 +18,10 @@ pub(crate) fn zeros<T: Copy + Default>(count: usize) -> Vec<T> {
 
 /// Have pages for so many bytes ready soon, while nothing else is to be done: a thread gets them from the system.
 pub fn prepare(bytes: usize) {
-    #[cfg(target_os = "linux")]
-    if bytes < LARGE_BYTES {
-        return; // smaller buffers are not made of kept pages
+    if bytes >= LARGE_BYTES {
+        #[cfg(target_os = "linux")]
+        drop(std::thread::Builder::new().name("psc-memory".into()).spawn(move || pages::prepare(bytes)));
     }
-    #[cfg(target_os = "linux")]
-    drop(std::thread::Builder::new().name("psc-memory".into()).spawn(move || pages::prepare(bytes)));
-    #[cfg(not(target_os = "linux"))]
-    let _ = bytes;
 }
 
 /// Give the pages of freed buffers back to the system, when nothing needs them soon, and what its allocator holds unused.
@@ -172,7 +167,7 @@ mod pages {
             moved += 1;
         }
         if moved < need && !open(start + moved * UNIT_BYTES, need - moved) {
-            unmap(start, need);
+            unmap(start, moved);
             return (null_mut(), 0);
         }
         (std::ptr::with_exposed_provenance_mut(start), moved * UNIT_BYTES)
@@ -180,12 +175,10 @@ mod pages {
 
     /// Return a block of new pages; null where memory is lacking.
     fn new(units: usize) -> *mut u8 {
-        let Some(start) = reserve(units) else { return null_mut() };
-        if !open(start, units) {
-            unmap(start, units);
-            return null_mut();
+        match reserve(units) {
+            Some(start) if open(start, units) => std::ptr::with_exposed_provenance_mut(start),
+            _ => null_mut(),
         }
-        std::ptr::with_exposed_provenance_mut(start)
     }
 
     /// Keep the units of a block, or give them back where enough are kept.
@@ -302,7 +295,7 @@ mod pages {
         Some(start)
     }
 
-    /// Map new pages over reserved addresses.
+    /// Map new pages over reserved addresses; where this fails, whose they are is not known, and they are left.
     fn open(start: usize, units: usize) -> bool {
         let (place, bytes) = (without_provenance_mut(start), units * UNIT_BYTES);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
@@ -384,17 +377,17 @@ mod pages {
 mod tests {
     use super::*;
 
-    const UNIT: usize = 2 << 20;
+    const UNIT: usize = LARGE_BYTES / 8;
 
     #[test]
     fn large_and_small_vectors_are_zero() {
-        for count in [0, 1, 1000, (8 << 20) / 16 + 7] {
+        for count in [0, 1, 1000, LARGE_BYTES / 16 + 7] {
             let mut vector: Vec<u128> = zeros(count);
             assert!(vector.len() == count && vector.iter().all(|&element| element == 0));
             vector.fill(u128::MAX);
             assert!(vector.iter().all(|&element| element == u128::MAX));
         }
-        assert!(zeros::<[u64; 6]>((8 << 20) / 48 + 1).as_flattened().iter().all(|&word| word == 0));
+        assert!(zeros::<[u64; 6]>(LARGE_BYTES / 48 + 1).as_flattened().iter().all(|&word| word == 0));
     }
 
     #[test]
@@ -404,7 +397,7 @@ mod tests {
                 scope.spawn(move || {
                     for round in 0..12usize {
                         // Sizes around whole units, so that blocks are made of several runs, parts of runs and new pages.
-                        let sizes = [4 * UNIT, 5 * UNIT + round, 9 * UNIT - 1, 4 * UNIT - 1, 17 * UNIT + 1];
+                        let sizes = [8 * UNIT, 9 * UNIT + round, 13 * UNIT - 1, 8 * UNIT - 1, 21 * UNIT + 1];
                         let mut held = Vec::new();
                         for &size in &sizes {
                             let mut vector: Vec<u8> = zeros(size);
