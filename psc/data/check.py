@@ -190,11 +190,10 @@ def check_keys(
     """
     choices = [on, *([use] for use in on)] if len(on) > 1 else [on]
     table = KeyTable.of(source, choices, region=region)
-    reading, judged = table.reading(0), table.verdict() if len(on) > 1 else table.reading(0)
-    keyed = table.keyed(0, RejectSummary())
+    judged, keyed = table.verdict() if len(on) > 1 else table.reading(0), table.keyed(0, RejectSummary())
     rows_of_key = np.bincount(keyed.group_of_row, minlength=keyed.key_count)
     virtual, notes = 0, []
-    for use in reading.uses:
+    for use in table.alternatives[0]:
         if use.kind == "phone":
             virtual += pc.sum(pc.match_substring_regex(table.cells[use].values, VIRTUAL_OPERATORS)).as_py() or 0
             notes = ["data.note-intermediary"]

@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from psc.crypto import Items, ItemsBuilder, KeyCells, release_memory
+from psc.crypto import Items, ItemsBuilder, KeyCells
 from psc.data.cells import buffers_of, is_key_type
 from psc.data.classes import CLASS_NAMES, CellClass
 from psc.data.columns import choose_columns
 from psc.data.kinds import KnownCells, Normalised, normalise
 from psc.data.masking import mask
+from psc.data.memory import give_back
 from psc.data.output import check_output, write_table
 from psc.data.rejects import EXAMPLES_SHOWN, RejectClass, RejectedRow, RejectSummary
 from psc.data.source import Source
@@ -47,7 +48,6 @@ __all__ = [
 
 KeyPolicy = Literal["error", "skip"]
 _BATCH_ROWS = 1 << 19
-_MANY_ROWS = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +177,7 @@ def prepare_alternatives(
         check_output(rejects)
     table = KeyTable.of(source, alternatives, region=region)
     summary = judge(table.verdict(), on_bad=on_bad, rejects=rejects, several=True)
-    found = tuple(table.keyed(number, summary) for number in range(len(alternatives)))
-    return found
+    return tuple(table.keyed(number, summary) for number in range(len(alternatives)))
 
 
 def judge(reading: KeyReading, *, on_bad: KeyPolicy, rejects: Path | None = None, several: bool = False) -> RejectSummary:
@@ -202,16 +201,16 @@ def read_keys(source: Source, on: Sequence[KeyUse], *, region: str = "CN") -> tu
         The judgement of each row, and one item for each row that has a key.
     """
     uses, rows = _ordered(on), source.table.num_rows
-    if rows > _MANY_ROWS:
-        pa.default_memory_pool().release_unused()  # what reading them took
-        release_memory()
-    builder, known = ItemsBuilder(rows), _known(uses)
+    give_back(rows)
+    known: dict[KeyUse, KnownCells] = {use: {} for use in uses}
+    builder = ItemsBuilder(rows)
     classes, culprit = np.empty(rows, np.uint8), np.empty(rows, np.uint8)
     for start in range(0, max(rows, 1), _BATCH_ROWS):
-        batch = slice(start, min(start + _BATCH_ROWS, rows))
-        cells = _normalised(source, uses, region, batch, known)
+        table = source.table.slice(start, _BATCH_ROWS)
+        cells = _normalised(table, source.name, uses, region, known)
         columns = [cells[use] for use in uses]
-        classes[batch], culprit[batch] = _first_bad(columns, batch.stop - start)
+        batch = slice(start, start + table.num_rows)
+        classes[batch], culprit[batch] = _first_bad(columns, table.num_rows)
         _encode(builder, uses, [column.values for column in columns], classes[batch])
     return KeyReading(source, uses, classes, culprit), builder.finish()
 
@@ -288,7 +287,7 @@ class KeyTable:
         """Normalise the key columns of a table; arguments and errors as for ``prepare_alternatives``."""
         ordered = tuple(_ordered(uses) for uses in alternatives)
         every = [use for uses in ordered for use in uses]
-        return cls(source, ordered, _normalised(source, every, region, slice(0, source.table.num_rows), _known(every)))
+        return cls(source, ordered, _normalised(source.table, source.name, every, region))
 
     def __repr__(self) -> str:
         return f"KeyTable({self.source.name!r}, alternatives={len(self.alternatives)})"
@@ -301,9 +300,11 @@ class KeyTable:
 
     def keyed(self, number: int, rejected: RejectSummary) -> Keyed:
         """Return the distinct keys of one alternative, and the rows that have them; ``rejected`` are those of the table."""
-        reading = self.reading(number)
-        builder = ItemsBuilder(int(np.count_nonzero(reading.classes == CellClass.OK)))
-        _encode(builder, reading.uses, [self.cells[use].values for use in reading.uses], reading.classes)
+        reading, rows = self.reading(number), self.source.table.num_rows
+        builder, columns = ItemsBuilder(rows), [self.cells[use].values for use in reading.uses]
+        for start in range(0, max(rows, 1), _BATCH_ROWS):
+            cells = [values.slice(start, _BATCH_ROWS) for values in columns]
+            _encode(builder, reading.uses, cells, reading.classes[start : start + _BATCH_ROWS])
         return _keyed(reading, builder.finish(), rejected)
 
     def verdict(self) -> KeyReading:
@@ -342,42 +343,38 @@ def _ordered(on: Sequence[KeyUse]) -> tuple[KeyUse, ...]:
     return tuple(sorted(on, key=lambda use: use.key_name))
 
 
-def _known(uses: Sequence[KeyUse]) -> dict[KeyUse, KnownCells]:
-    return {use: {} for use in uses}
-
-
 def _normalised(
-    source: Source, uses: Sequence[KeyUse], region: str, rows: slice, known: Mapping[KeyUse, KnownCells]
+    table: pa.Table, name: str, uses: Sequence[KeyUse], region: str, known: Mapping[KeyUse, KnownCells] | None = None
 ) -> dict[KeyUse, Normalised]:
     """Return the normalised cells of each column that is used, each once, in the order of first use.
 
-    ``known`` has what earlier rows of each column were found to be, where that takes long to find.
+    Args:
+        table: some or all rows.
+        name: of the table, for errors.
+        uses: the columns.
+        region: as for ``prepare_keys``.
+        known: what cells of earlier rows of each column were found to be, where that takes long to find; see ``normalise``.
     """
-    choose_columns(source.table.column_names, list(dict.fromkeys(use.column for use in uses)), source.name)
+    choose_columns(table.column_names, list(dict.fromkeys(use.column for use in uses)), name)
     found: dict[KeyUse, Normalised] = {}
     for use in dict.fromkeys(uses):
-        cells = source.table.column(use.column)
+        cells = table.column(use.column)
         if not is_key_type(cells.type):
-            fields = {"file": source.name, "column": use.column, "type": str(cells.type), "kind": use.kind}
+            fields = {"file": name, "column": use.column, "type": str(cells.type), "kind": use.kind}
             raise DataError("data.column-type", **fields)
-        found[use] = normalise(cells.slice(rows.start, rows.stop - rows.start), use.kind, region=region, known=known[use])
+        found[use] = normalise(cells, use.kind, region=region, known=None if known is None else known[use])
     return found
 
 
 def _encode(
     builder: ItemsBuilder, uses: Sequence[KeyUse], columns: Sequence[pa.LargeStringArray], classes: npt.NDArray[np.uint8]
 ) -> None:
-    """Encode the rows that have a key, in batches: what is copied for one is small beside a large table."""
-    seen = len(classes)
+    """Encode the rows of one batch that have a key; what is copied for a batch is small beside a large table."""
     if classes.any():
         kept = pa.array(np.flatnonzero(classes == CellClass.OK))
         columns = [values.take(kept) for values in columns]
-    for start in range(0, max(len(columns[0]), 1), _BATCH_ROWS):
-        cells = []
-        for use, values in zip(uses, columns):
-            offsets, data = buffers_of(values.slice(start, _BATCH_ROWS))
-            cells.append(KeyCells(use.kind.encode(), offsets, data))
-        builder.add(cells, seen if len(columns[0]) <= _BATCH_ROWS else 0)
+    cells = [KeyCells(use.kind.encode(), *buffers_of(values)) for use, values in zip(uses, columns)]
+    builder.add(cells, len(classes))
 
 
 def _first_bad(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from psc.audit.receipt import SignedReceipt
-from psc.crypto import Rng, prepare_memory, release_memory
+from psc.crypto import Rng, prepare_memory
 from psc.data.compute import load_soon
 from psc.data.kinds import RULES_ID
+from psc.data.memory import give_back
 from psc.errors import AbortCode, AuthenticationError, LocalProtocolError, ParameterMismatchError
 from psc.node.certificates import own_certificate_digest
 from psc.node.clock import now, timestamp
@@ -40,8 +41,6 @@ Open = Callable[[bytes, bytes, Cancel], tuple[bytes, bytes, Channel]]
 """Carries a signed hello to the partner; returns the accept, its signature and the session's channel."""
 
 Tap = Callable[[str, bytes], None]
-
-_MUCH = 1 << 21  # keys of a table that takes some hundred megabytes to read
 
 _RUN_ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's: no letter that reads like a digit
 
@@ -85,8 +84,7 @@ class Asking:
         try:
             if plan.shape is not None:
                 # While the partner reads its dataset; what reading ours took is given back before, where it was much.
-                if plan.own_size > _MUCH:
-                    release_memory()
+                give_back(plan.own_size)
                 prepare_memory(play_of(plan.shape).buffer_bytes(plan.shape))
             load_soon()
             signature = bytes.fromhex(self.home.identity.sign(hello))
@@ -110,8 +108,7 @@ class Asking:
         # a run that ended in another way, or later, would tell the partner.
         plan.drop_kept()
         plan.own = None if plan.own is None else plan.own.without_items()
-        if plan.own_size > _MUCH:
-            release_memory()
+        give_back(plan.own_size)
         try:
             result = _result(plan, played)
         except BaseException as error:

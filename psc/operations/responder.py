@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from time import monotonic
 
 from psc.audit.receipt import SignedReceipt
-from psc.crypto import Rng, release_memory
+from psc.crypto import Rng
 from psc.data.kinds import RULES_ID
+from psc.data.memory import give_back
 from psc.errors import (
     AuthenticationError,
     BudgetExhaustedError,
@@ -61,9 +62,6 @@ __all__ = ["NodeHandler"]
 _CACHED_DATASETS = 2
 _CACHED_ROWS = 1 << 22
 """Rows of all cached datasets together; a larger one is cached alone, so that two uses of it never are in memory at once."""
-
-_MUCH = 1 << 21
-"""Rows that take some hundred megabytes to read."""
 
 _USELESS_SECONDS = 60.0
 
@@ -349,8 +347,7 @@ class _DatasetCache:
                 further=[key_names(key) for key in hello.keys[1:]],
                 with_table=with_table,
             )
-            if record.row_count > _MUCH:
-                release_memory()  # what reading took
+            give_back(record.row_count)
         except DataError as error:
             with self._lock:
                 self._useless[record.name] = ((record.version, state), monotonic() + _USELESS_SECONDS, error)

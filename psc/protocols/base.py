@@ -46,10 +46,9 @@ T = TypeVar("T")
 M = TypeVar("M", bound="Message")
 
 
+@dataclass(frozen=True, slots=True)
 class Message:
     """Base of every protocol message; sub-classes are frozen dataclasses named by their content."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

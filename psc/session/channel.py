@@ -17,7 +17,7 @@ from typing import Protocol, runtime_checkable
 
 from psc.errors import AbortCode
 
-__all__ = ["MAX_FRAME_BYTES", "Channel", "ChannelStats", "FrameBytes", "frame_digest"]
+__all__ = ["MAX_FRAME_BYTES", "Channel", "ChannelStats", "FrameBytes", "frame_bytes", "frame_digest"]
 
 MAX_FRAME_BYTES = 512 * 1024
 """The largest frame that any channel carries, in bytes."""
@@ -39,9 +39,14 @@ class FrameBytes(bytes):
         return self._digest
 
 
+def frame_bytes(frame: bytes) -> FrameBytes:
+    """Return a frame that cannot change any more and keeps its digest: the same one, when it is such a frame."""
+    return frame if isinstance(frame, FrameBytes) else FrameBytes(frame)
+
+
 def frame_digest(frame: bytes) -> bytes:
     """Return the SHA-256 of a frame."""
-    return frame.digest if isinstance(frame, FrameBytes) else FrameBytes(frame).digest
+    return frame_bytes(frame).digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def _bulk(name: str) -> _Bulk | None:
 
 _BULK = {name: bulk for name in _KINDS if (bulk := _bulk(name)) is not None}
 _BULK_BY_TAG = {bulk.outer: bulk for bulk in _BULK.values()}
-_TAG_BYTES = (1, 2)
+_TAG_BYTES = sorted({len(tag) for tag in _BULK_BY_TAG})
 
 
 def encode(message: Message) -> bytes:
@@ -141,7 +141,7 @@ def encode(message: Message) -> bytes:
     name = _NAMES.get(type(message))
     if name is None:
         raise LocalProtocolError("session.message-unknown", kind=type(message).__name__)
-    body = {field.name: _to_wire(getattr(message, field.name)) for field in fields(message)}  # type: ignore[arg-type]
+    body = {field.name: _to_wire(getattr(message, field.name)) for field in fields(message)}
     bulk = _BULK.get(name)
     data = None if bulk is None else body[bulk.field]
     if bulk is not None and isinstance(data, bytes) and data:
@@ -175,7 +175,7 @@ def decode(frame: bytes) -> Message:
     if parsed.SerializeToString(deterministic=True) != frame:
         raise MalformedMessageError("session.message-malformed", what="a frame is not in the one form of its message")
     kind = _KINDS[name]
-    return _message(name, {field.name: getattr(body, field.name) for field in fields(kind)})  # type: ignore[arg-type]
+    return _message(name, {field.name: getattr(body, field.name) for field in fields(kind)})
 
 
 def _message(name: str, values: dict[str, Any]) -> Message:

@@ -32,7 +32,7 @@ from psc.errors import (
     RemoteProtocolError,
     ReplayedError,
 )
-from psc.session.channel import ChannelStats, FrameBytes, frame_digest
+from psc.session.channel import ChannelStats, frame_bytes, frame_digest
 from psc.session.limits import Limits
 from psc.transport.aborts import peer_aborted
 
@@ -395,7 +395,7 @@ class LocalChannel:
         if self._closed:
             raise LocalProtocolError("transport.closed-here")
         turn = self._turn()
-        held = (Frame(frame if isinstance(frame, FrameBytes) else bytes(frame)),)
+        held = (Frame(frame_bytes(frame)),)
         while (accepted := self._mailbox.push(self._end, self._sent, held, turn)) == self._sent:
             self._check_deadline(turn)
         self._sent = accepted

@@ -27,7 +27,7 @@ from psc.errors import (
     PscError,
     RemoteProtocolError,
 )
-from psc.session.channel import ChannelStats, FrameBytes, frame_digest
+from psc.session.channel import ChannelStats, frame_bytes, frame_digest
 from psc.session.limits import Limits
 from psc.transport.handler import where
 from psc.transport.mailbox import Frame, Pulled
@@ -110,7 +110,7 @@ class PumpChannel:
                 if self._peer_total is not None:
                     raise ChannelClosedError("transport.peer-closed")
                 self._wait(until)
-            self._queue.append(frame if isinstance(frame, FrameBytes) else bytes(frame))
+            self._queue.append(frame_bytes(frame))
             self._total += 1
             self._changed.notify_all()
 
