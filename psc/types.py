@@ -15,6 +15,7 @@ from psc.texts import is_plain
 
 __all__ = [
     "ALTERNATIVES_MAX",
+    "CHUNK_BYTES",
     "DOCUMENT_BYTES_MAX",
     "GROUPS_MAX",
     "SCALE_MAX",
@@ -43,6 +44,9 @@ __all__ = [
     "plain_place",
     "scaled_text",
 ]
+
+CHUNK_BYTES = 256 * 1024
+"""The largest payload of one protocol message, in bytes: half a frame, so that two fit a gateway's usual body limit."""
 
 DOCUMENT_BYTES_MAX = 256 * 1024
 """The largest document (card, agreement, hello, catalogue, receipt) that is parsed, in bytes."""

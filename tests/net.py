@@ -127,8 +127,8 @@ class Script:
     def status(self, peer: Peer) -> bytes:
         return b"status for " + peer.name.encode()
 
-    def catalogue(self, peer: Peer) -> bytes:
-        return b"catalogue for " + peer.name.encode()
+    def catalogue(self, peer: Peer, announcement: bytes) -> bytes:
+        return b"catalogue for " + peer.name.encode() + announcement
 
     def open(self, peer: Peer, hello: bytes, signature: bytes) -> Answer:
         self.opened.append((peer, hello, signature))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from psc.node.home import Home
     from psc.sdk.node import Node
 
-__all__ = ["Boundary", "Cli", "command", "group", "help_if_alone", "say", "sentence_and_remedy"]
+__all__ = ["Boundary", "Cli", "command", "group", "help_if_alone", "loaded", "say", "sentence_and_remedy"]
 
 P = ParamSpec("P")
 
@@ -77,17 +77,16 @@ class Cli:
         """Open the node's home and speak its language."""
         from psc.node.home import Home
 
-        _loaded()
+        loaded()
         with Home.open(self.path) as home:
             _adopt(home.settings.language)
             yield home
 
     @contextlib.contextmanager
     def node(self) -> Iterator[Node]:
-        """Open the node for runs and serving, and speak its language."""
+        """Open the node for runs and serving, and speak its language; call ``loaded`` when what it needs is loaded."""
         from psc.sdk.node import Node
 
-        _loaded()
         with Node.open(self.path) as node:
             _adopt(node.home.settings.language)
             yield node
@@ -114,7 +113,7 @@ class Cli:
                 err.print(part, style="dim")
 
 
-def _loaded() -> None:
+def loaded() -> None:
     """Collect garbage from now on, but not among what was made by loading modules: it stays to the end."""
     gc.freeze()
     gc.enable()

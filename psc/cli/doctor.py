@@ -209,7 +209,7 @@ def _own_certificate(tls: TlsFiles) -> Check:
 def _software(status: Status) -> Iterator[Check]:
     from psc.data.kinds import RULES_ID
     from psc.node.clock import parse_timestamp
-    from psc.operations.status import PROTOCOLS
+    from psc.operations.software import PROTOCOLS
     from psc.session.hello import PROTOCOL_SERIES
 
     try:

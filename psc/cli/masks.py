@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from psc.data.output import mask_values
+from psc.data.masking import mask_values
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from psc.cli.base import Cli, command, say
+from psc.cli.base import Cli, command, loaded, say
 from psc.cli.options import (
     AggregateOutputTo,
     MatchModel,
@@ -204,7 +204,7 @@ def match(
         raise UsageError("cli.output-needed")
     _check_files(source, output, rejects, force=force)
     request = Match(
-        _begun(source),
+        _ahead(source),
         on=on,
         dataset=asked.dataset,
         want=parse_want(want or ()),
@@ -239,7 +239,7 @@ def count(
     asked, on = parse_target(target), parse_on(key)
     _check_files(source, None, rejects, force=force)
     request = Count(
-        _begun(source),
+        _ahead(source),
         on=on,
         dataset=asked.dataset,
         purpose=purpose,
@@ -289,7 +289,7 @@ def aggregate(
         raise UsageError("cli.output-at-partner", partner=asked.partner)
     _check_files(source, output, rejects, force=force)
     request = Aggregate(
-        _begun(source),
+        _ahead(source),
         on=on,
         dataset=asked.dataset,
         purpose=purpose,
@@ -321,15 +321,18 @@ def _check_files(source: str, output: Path | None, rejects: Path | None, *, forc
         raise UsageError("cli.output-twice", file=str(output))
 
 
-def _begun(source: str) -> object:
-    """Begin to read the own table while modules load and the partner is asked what it grants."""
+def _ahead(source: str) -> object:
+    """Return the own table, to be read while the partner is asked what it grants and modules load."""
     return source if "://" in source else ReadAhead(source)
 
 
 def _run(cli: Cli, partner_name: str, request: Request, *, dry_run: bool, written: _Written) -> None:
     with cli.node() as node, _connected(cli, node, partner_name) as partner:
+        if isinstance(request.source, ReadAhead):
+            request.source.begin()
         with busy(cli, label("planning")):
-            plan = partner.plan(request)
+            plan = partner.plan(request, announce=not dry_run)
+        loaded()
         if dry_run:
             cli.answer(plan.to_dict(), *plan_shown(plan, node.name))
         if plan.refusal is not None:

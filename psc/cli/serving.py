@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from psc.cli.base import Cli, command, say
+from psc.cli.base import Cli, command, loaded, say
 from psc.cli.show import console, json_text, label
 from psc.errors import ConnectError, UsageError
 
@@ -53,11 +53,13 @@ def serve(
         stop = _stop_signal(cli)
         if via is None:
             serving = _listening(node, listen, logger)
+            loaded()
             said = {"node": node.name, "listening": serving.address, "port": serving.port}
             _tell(cli, said, label("serving", name=node.name, address=serving.address))
             _until(stop, serving, drain)
         else:
             answering = node.answer_via(via, logger=logger)
+            loaded()
             _tell(cli, {"node": node.name, "answering_via": via}, label("answering", name=node.name, partner=via))
             _until(stop, answering, drain)
 

@@ -154,7 +154,7 @@ def version(cli: Cli) -> None:
 
     from psc import __version__
     from psc.data.kinds import RULES_ID, metadata_hash
-    from psc.operations.status import PROTOCOLS
+    from psc.operations.software import PROTOCOLS
     from psc.session.hello import PROTOCOL_SERIES
 
     protocols = [{"id": spec.id, "version": spec.version, "suite": spec.suite} for spec in PROTOCOLS.values()]

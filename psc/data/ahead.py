@@ -15,7 +15,7 @@ __all__ = ["ReadAhead"]
 
 
 class ReadAhead:
-    """Begins to read a table; see ``psc.data.table.load``, which takes it.
+    """A table that is read from ``begin`` on; see ``psc.data.table.load``, which takes it.
 
     Args:
         path: a local file or folder.
@@ -26,7 +26,11 @@ class ReadAhead:
         self._source: Source | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._read, name="psc-read-ahead", daemon=True)
-        self._thread.start()
+
+    def begin(self) -> None:
+        """Begin to read; does nothing where it was begun before."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def __fspath__(self) -> str:
         return self._path
@@ -36,6 +40,7 @@ class ReadAhead:
 
     def result(self) -> Source:
         """Wait for the table and return it, or raise what ended the reading."""
+        self.begin()
         self._thread.join()
         if self._error is not None:
             raise self._error

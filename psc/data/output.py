@@ -18,16 +18,14 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import pyarrow as pa
-import pyarrow.csv
-
-from psc.data.columns import shown_name
-from psc.data.masking import MASK, mask, mask_phone, mask_values
 from psc.errors import StorageError, UsageError
 
-__all__ = ["MASK", "OUTPUT_SUFFIXES", "check_output", "mask", "mask_phone", "mask_values", "replacing", "write_table"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["OUTPUT_SUFFIXES", "check_output", "replacing", "write_table"]
 
 OUTPUT_SUFFIXES = (".csv", ".parquet")
 _CSV_ROWS_A_BATCH = 65_536
@@ -125,12 +123,17 @@ def _mapped(path: Path) -> Iterator[None]:
 
 
 def _parquet_writer(table: pa.Table) -> Callable[[BinaryIO], None]:
-    import pyarrow.parquet  # who writes CSV does not wait for it to load
+    import pyarrow.parquet  # a target is checked before anything is loaded, and who writes CSV does not wait for this
 
     return lambda stream: pyarrow.parquet.write_table(table, stream, compression="zstd")
 
 
 def _csv_writer(table: pa.Table, target: Path) -> Callable[[BinaryIO], None]:
+    import pyarrow as pa
+    import pyarrow.csv
+
+    from psc.data.columns import shown_name
+
     columns = []
     for name, column in zip(table.column_names, table.columns):
         if pa.types.is_dictionary(column.type):

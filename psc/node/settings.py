@@ -20,9 +20,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from psc.errors import UsageError
 from psc.node.fields import NodeName
 from psc.node.files import storage_errors
-from psc.protocols.base import CHUNK_BYTES
 from psc.session.limits import Limits
 from psc.texts import is_plain
+from psc.types import CHUNK_BYTES
 
 __all__ = ["DEFAULT_LISTEN", "Settings", "TlsSettings", "check_address", "default_settings", "read_settings"]
 

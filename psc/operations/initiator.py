@@ -27,7 +27,7 @@ from psc.operations.progress import Cancel, ProgressCallback, Tracker
 from psc.operations.results import Ended, Result
 from psc.operations.resume import begin_or_go_on, can_go_on, keeper, kept_by_initiator, offer
 from psc.operations.running import Clock, record_end, record_failure, stoppable
-from psc.operations.status import PROTOCOLS
+from psc.operations.software import PROTOCOLS
 from psc.operations.terms import leakage_for, play_of, receipt_of_run
 from psc.protocols.base import Script
 from psc.session.channel import Channel

@@ -21,7 +21,8 @@ from psc.operations.play import Play, RunShape
 from psc.operations.prepare import OwnTable, prepare_own
 from psc.operations.requests import Aggregate, Match, Request
 from psc.operations.resume import elements_charged
-from psc.operations.status import Status, check_compatible
+from psc.operations.software import check_compatible
+from psc.operations.status import Status
 from psc.operations.terms import PLAYS, play_of, plays_of
 from psc.policy.agreement import NO_LIMITS, RunLimits
 from psc.policy.catalogue import Catalogue, CatalogueEntry, decide_from_catalogue

@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import monotonic
 
 from psc.audit.receipt import SignedReceipt
@@ -39,14 +40,15 @@ from psc.node.records import DatasetRecord
 from psc.node.runs import deliver_result, finish_run, keep_receipt, request_cancel, start_run
 from psc.node.tables import LoadedDataset, read_dataset, with_statistics
 from psc.node.trust import party_of
+from psc.operations.announcement import Announcement
 from psc.operations.play import Basis, RunShape
 from psc.operations.prepare import source_state
 from psc.operations.resume import begin_or_go_on, can_go_on, elements_charged, keeper, kept_by_responder
 from psc.operations.running import Clock, record_end, record_failure, stoppable
-from psc.operations.status import PROTOCOLS, own_status
+from psc.operations.software import PROTOCOLS, own_status
 from psc.operations.terms import PLAYS, play_of, receipt_of_run
 from psc.policy.agreement import NO_LIMITS
-from psc.policy.catalogue import catalogue_for, check_request
+from psc.policy.catalogue import Catalogue, catalogue_for, check_request, decide_from_catalogue
 from psc.policy.decide import Allow, Deny, RunRequest
 from psc.policy.ledger import release, reserve
 from psc.protocols.padding import padded_size
@@ -55,7 +57,7 @@ from psc.session.drive import drive
 from psc.session.hello import Accept, Hello, SessionId
 from psc.session.session import Session
 from psc.transport.handler import Answer, Peer
-from psc.types import GroupColumn, key_names
+from psc.types import GroupColumn, Statistic, key_names
 
 __all__ = ["NodeHandler"]
 
@@ -76,15 +78,36 @@ class NodeHandler:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._datasets = _DatasetCache(home)
+        self._lock, self._announced = threading.Lock(), set[str]()
 
     def status(self, peer: Peer) -> bytes:
         """Return the status document; the same for every partner."""
         del peer
         return own_status(self._home.settings.region, self._home.settings.limits).canonical()
 
-    def catalogue(self, peer: Peer) -> bytes:
-        """Return what this partner was granted, and nothing else."""
-        return catalogue_for(self._home, peer.identity).canonical()
+    def catalogue(self, peer: Peer, announcement: bytes = b"") -> bytes:
+        """Return what this partner was granted, and nothing else; begin to read what it announces.
+
+        Raises:
+            MalformedMessageError: the announcement is none.
+        """
+        catalogue = catalogue_for(self._home, peer.identity)
+        if announcement:
+            self._read_ahead(peer, Announcement.parse(announcement), catalogue)
+        return catalogue.canonical()
+
+    def _read_ahead(self, peer: Peer, announced: Announcement, catalogue: Catalogue) -> None:
+        """Read the dataset of a run that is announced, while the partner makes itself ready to ask for it.
+
+        Announcements cost the partner nothing, so only the first counts until a run of this partner is charged: whatever it
+        announces, this node reads no more than twice for each run.
+        """
+        use = _announced_use(announced, catalogue)
+        with self._lock:
+            if use is None or peer.identity in self._announced:
+                return
+            self._announced.add(peer.identity)
+        threading.Thread(target=self._datasets.read_ahead, args=(use,), name="psc-read-ahead", daemon=True).start()
 
     def open(self, peer: Peer, hello: bytes, signature: bytes) -> Answer:
         """Judge a hello and accept it, or raise what refuses it.
@@ -153,10 +176,13 @@ class NodeHandler:
         except PscError as error:
             finish_run(self._home, hello.run_id, "refused", code=error.code)
             raise
+        with self._lock:
+            self._announced.discard(peer.identity)
         return kept
 
     def _accept(self, peer: Peer, hello: Hello, kept: tuple[Kept, int] | None) -> Answer:
-        dataset = self._datasets.load(hello)
+        statistics = () if hello.aggregate is None else hello.aggregate.statistics
+        dataset = self._datasets.load(_Use.of(hello), statistics, run_id=hello.run_id)
         # Reading takes time: what was revoked, expired or registered anew meanwhile counts.
         with contextlib.suppress(BudgetExhaustedError):  # this run's own charge may have used up the quota
             self._decide(peer, hello)
@@ -281,6 +307,61 @@ def _registered_groups(hello: Hello, record: DatasetRecord) -> tuple[GroupColumn
     return tuple(GroupColumn(name=group.name, groups=counted.get(group.name, 0)) for group in asked)
 
 
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """What reading a dataset for a run depends on; the names are those registered."""
+
+    dataset: str
+    keys: tuple[tuple[str, ...], ...]
+    release: tuple[str, ...]
+    rows_per_key: int
+    groups: tuple[str, ...]
+    with_table: bool
+    """A result of our own has the registered columns, and statistics are made of them; a match for the partner needs none."""
+
+    @classmethod
+    def of(cls, hello: Hello) -> _Use:
+        return cls(
+            hello.dataset,
+            tuple(key_names(key) for key in hello.keys),
+            tuple(column.name for column in hello.released),
+            hello.rows_per_key,
+            () if hello.aggregate is None else tuple(group.name for group in hello.aggregate.groups),
+            with_table=hello.output_to == "both" or hello.aggregate is not None,
+        )
+
+
+def _announced_use(announced: Announcement, catalogue: Catalogue) -> _Use | None:
+    """Return what to read for a run that is announced; ``None`` where the run would be refused today, whatever its size."""
+    entries = catalogue.of(announced.dataset)
+    keys = {key.name: key for entry in reversed(entries) for key in entry.keys}
+    columns = {column.name: column for entry in reversed(entries) for column in entry.release}
+    groups = {group.name: group for entry in reversed(entries) for group in entry.groups}
+    known = keys.keys() >= {name for names in announced.keys for name in names}
+    if not (entries and known and columns.keys() >= set(announced.released) and groups.keys() >= set(announced.groups)):
+        return None
+    request = RunRequest(
+        operation=announced.operation,
+        dataset=announced.dataset,
+        purpose=announced.purpose,
+        keys=tuple(tuple(keys[name] for name in names) for names in announced.keys),
+        release=tuple(columns[name] for name in announced.released),
+        output_to=announced.output_to,
+        input_sizes=(max(entry.min_input for entry in entries),) * len(announced.keys),
+        elements=0,
+        groups=tuple(groups[name] for name in announced.groups),
+        # Not told, and no matter for what is read.
+        membership=entries[0].membership[0],
+        model="malicious",
+    )
+    decision = decide_from_catalogue(catalogue, request)
+    if isinstance(decision, Deny):
+        return None
+    with_table = announced.output_to == "both" or announced.operation == "aggregate"
+    rows = decision.max_rows_per_key
+    return _Use(announced.dataset, announced.keys, announced.released, rows, announced.groups, with_table)
+
+
 class _DatasetCache:
     """Keeps the datasets read last, by version and use, so that a partner's next run does not read the file again.
 
@@ -296,40 +377,43 @@ class _DatasetCache:
     def __init__(self, home: Home) -> None:
         self._home, self._lock = home, threading.Lock()
         self._reading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._kept: OrderedDict[tuple[object, ...], LoadedDataset] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, object, _Use], LoadedDataset] = OrderedDict()
         self._useless: dict[str, tuple[object, float, DataError]] = {}
 
-    def load(self, hello: Hello) -> LoadedDataset:
-        """Return the dataset as this run uses it; one reading of a dataset at a time, two would need twice the memory.
+    def read_ahead(self, use: _Use) -> None:
+        """Read a dataset for a run that may come; what goes wrong is met again by that run, and told there."""
+        with contextlib.suppress(Exception):
+            self.load(use)
+
+    def load(self, use: _Use, statistics: Sequence[Statistic] = (), *, run_id: str = "") -> LoadedDataset:
+        """Return the dataset as a run uses it; one reading of a dataset at a time, two would need twice the memory.
+
+        Args:
+            use: what is read.
+            statistics: what an aggregate adds up, made for this run.
+            run_id: for errors.
 
         Raises:
             DataError: the source changed since registration, or cannot be read.
         """
         with self._lock:
-            reading = self._reading[hello.dataset]
+            reading = self._reading[use.dataset]
         with reading:
-            record = get_dataset(self._home, hello.dataset)
-            keys = tuple(key_names(key) for key in hello.keys)
-            release = tuple(column.name for column in hello.released)
+            record = get_dataset(self._home, use.dataset)
             state = source_state(record.source)
-            groups = () if hello.aggregate is None else tuple(group.name for group in hello.aggregate.groups)
-            # A result of our own has the registered columns, and statistics are made of them; a match for the partner needs none.
-            with_table = hello.output_to == "both" or hello.aggregate is not None
-            use = (record.version, state, keys, release, hello.rows_per_key, groups, with_table)
+            place = (record.version, state, use)
             with self._lock:
                 known = self._useless.get(record.name)
-                loaded = self._kept.get(use) if state is not None else None
+                loaded = self._kept.get(place) if state is not None else None
                 if loaded is not None:
-                    self._kept.move_to_end(use)
+                    self._kept.move_to_end(place)
             if loaded is None:
                 if known is not None and known[0] == (record.version, state) and monotonic() < known[1]:
-                    raise DataError(known[2].code, **{**known[2].fields, "run_id": hello.run_id})
-                loaded = self._read(record, state, use, hello, with_table=with_table)
-            return with_statistics(loaded, () if hello.aggregate is None else hello.aggregate.statistics)
+                    raise DataError(known[2].code, **{**known[2].fields, "run_id": run_id})
+                loaded = self._read(record, state, use)
+            return with_statistics(loaded, statistics)
 
-    def _read(
-        self, record: DatasetRecord, state: object, use: tuple[object, ...], hello: Hello, *, with_table: bool
-    ) -> LoadedDataset:
+    def _read(self, record: DatasetRecord, state: object, use: _Use) -> LoadedDataset:
         """Read a dataset but for its statistics, and keep it; others go first where there is no room beside it."""
         with self._lock:
             while self._kept and (
@@ -340,12 +424,12 @@ class _DatasetCache:
         try:
             loaded = read_dataset(
                 record,
-                keys=key_names(hello.keys[0]),
-                release=[column.name for column in hello.released],
-                rows_per_key=hello.rows_per_key,
-                groups=() if hello.aggregate is None else [group.name for group in hello.aggregate.groups],
-                further=[key_names(key) for key in hello.keys[1:]],
-                with_table=with_table,
+                keys=use.keys[0],
+                release=use.release,
+                rows_per_key=use.rows_per_key,
+                groups=use.groups,
+                further=use.keys[1:],
+                with_table=use.with_table,
             )
             give_back(record.row_count)
         except DataError as error:
@@ -354,7 +438,7 @@ class _DatasetCache:
             raise
         with self._lock:
             self._useless.pop(record.name, None)
-            self._kept[use] = loaded
+            self._kept[record.version, state, use] = loaded
         return loaded
 
 

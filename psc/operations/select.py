@@ -19,15 +19,12 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
-import pyarrow as pa
-
 from psc.errors import UsageError
 from psc.types import VALUE_LIMIT, Statistic, ValueColumn
 
 __all__ = [
     "Cell",
     "Output",
-    "arrow_type",
     "count",
     "evaluate",
     "histogram",
@@ -215,16 +212,6 @@ class Cell:
 
     customers: int
     sums: Mapping[Statistic, int]
-
-
-def arrow_type(output: Output, values: Mapping[str, ValueColumn]) -> pa.DataType:
-    """Return the type of an output's column: int64, decimal128 at the column's scale, or float64 after a division."""
-    if output.function in ("count", "bin"):
-        return pa.int64()
-    if output.function in ("mean", "var", "std"):
-        return pa.float64()
-    scale = values[str(output.column)].scale + output.weight_scale
-    return pa.decimal128(38, scale) if scale else pa.int64()
 
 
 def evaluate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -17,12 +17,12 @@ from psc.errors import MalformedMessageError
 from psc.operations.play import RunShape
 from psc.operations.prepare import OwnGroups, group_sides
 from psc.operations.requests import Aggregate
-from psc.operations.select import Cell, arrow_type, evaluate
+from psc.operations.select import Cell, Output, evaluate
 from psc.protocols.cells import Sums
 from psc.texts import is_plain
 from psc.types import Statistic, ValueColumn, canonical_json
 
-__all__ = ["CUSTOMERS", "WITHHELD", "label_bytes", "labels_of", "outputs_table", "statistics_table"]
+__all__ = ["CUSTOMERS", "WITHHELD", "arrow_type", "label_bytes", "labels_of", "outputs_table", "statistics_table"]
 
 CUSTOMERS = "customers"
 """Name of the column with the number of shared customers in a group."""
@@ -130,6 +130,16 @@ def statistics_table(shape: RunShape, own: Labels, theirs: Labels, sums: Sums) -
         columns[_free(statistic_name(statistic, terms.weights), columns)] = pa.array(found, kind)
     columns[WITHHELD] = pa.array(rows.withheld)
     return pa.table(columns)
+
+
+def arrow_type(output: Output, values: Mapping[str, ValueColumn]) -> pa.DataType:
+    """Return the type of an output's column: int64, decimal128 at the column's scale, or float64 after a division."""
+    if output.function in ("count", "bin"):
+        return pa.int64()
+    if output.function in ("mean", "var", "std"):
+        return pa.float64()
+    scale = values[str(output.column)].scale + output.weight_scale
+    return pa.decimal128(38, scale) if scale else pa.int64()
 
 
 def statistic_name(statistic: Statistic, weights: Sequence[ValueColumn]) -> str:

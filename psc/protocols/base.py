@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from psc.crypto import Items
 from psc.errors import EncodingError, MalformedMessageError, UnexpectedMessageError
+from psc.types import CHUNK_BYTES
 
 __all__ = [
     "CHUNK_BYTES",
@@ -35,9 +36,6 @@ __all__ = [
     "send_bytes",
     "tag_bytes",
 ]
-
-CHUNK_BYTES = 256 * 1024
-"""The largest payload of one message, in bytes: half a frame, so that two fit a gateway's usual body limit."""
 
 CHUNK_ITEMS = CHUNK_BYTES // 32
 """Group elements in one message."""

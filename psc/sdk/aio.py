@@ -61,9 +61,9 @@ class Partner:
         """Return what the partner grants us today."""
         return await asyncio.to_thread(self._partner.catalogue)
 
-    async def plan(self, request: Request) -> Plan:
+    async def plan(self, request: Request, *, announce: bool = False) -> Plan:
         """Return the plan of a request; run it with ``run``."""
-        return await asyncio.to_thread(self._partner.plan, request)
+        return await asyncio.to_thread(self._partner.plan, request, announce=announce)
 
     async def run(self, plan: Plan, progress: ProgressCallback | None = None, cancel: Cancel | None = None) -> Result:
         """Carry out a plan; cancelling the task cancels the run."""

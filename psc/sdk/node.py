@@ -8,30 +8,27 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from psc.audit.receipt import SignedReceipt, VerifiedReceipt, verify_receipt
 from psc.errors import UsageError
 from psc.node.certificates import TlsFiles, identify, tls_for
-from psc.node.datasets import add_dataset
 from psc.node.home import Home
-from psc.node.kept import drop_old
 from psc.node.own import own_card
-from psc.node.records import DatasetRecord
-from psc.node.runs import mark_interrupted
 from psc.node.settings import DEFAULT_LISTEN
 from psc.node.trust import Trusted, known_identities, own_party, partner_named, trust
-from psc.operations.initiator import Tap
-from psc.operations.responder import NodeHandler
-from psc.policy.agreements import StoredAgreement, sign
-from psc.policy.propose import Offer, propose
 from psc.sdk.partner import Partner
-from psc.server.log import observer
-from psc.server.server import Server
 from psc.transport.address import Address
 from psc.transport.grpc.link import Link
-from psc.transport.handler import Peer
+from psc.transport.handler import Handler, Peer
 from psc.transport.tls import TlsMaterial
+
+if TYPE_CHECKING:  # loaded where they are used, so that a partner is asked before what computes is loaded
+    from psc.audit.receipt import SignedReceipt, VerifiedReceipt
+    from psc.node.records import DatasetRecord
+    from psc.operations.initiator import Tap
+    from psc.policy.agreements import StoredAgreement
+    from psc.policy.propose import Offer
+    from psc.server.server import Server
 
 __all__ = ["Answering", "Node", "Serving"]
 
@@ -138,6 +135,8 @@ class Node:
         Raises:
             DataError: the table is not what it should be; the text names the place.
         """
+        from psc.node.datasets import add_dataset
+
         return add_dataset(
             self.home,
             name,
@@ -174,6 +173,9 @@ class Node:
             UsageError: an unknown partner or dataset.
             AgreementError: an offer goes beyond what is registered.
         """
+        from psc.policy.agreements import sign
+        from psc.policy.propose import propose
+
         purposes = [purpose] if isinstance(purpose, str) else list(purpose)
         stored = propose(
             self.home, partner=partner, offers=offers, purpose=purposes, valid_from=valid_from, valid_until=valid_until
@@ -186,6 +188,8 @@ class Node:
         Raises:
             AuditError: a signature is wrong, or a party is nobody pinned here.
         """
+        from psc.audit.receipt import SignedReceipt, verify_receipt
+
         if not isinstance(receipt, SignedReceipt):
             receipt = SignedReceipt.parse(Path(receipt).read_bytes(), file=Path(receipt).name)
         return verify_receipt(receipt, known_identities(self.home))
@@ -221,11 +225,12 @@ class Node:
             ConnectError: the address cannot be listened on.
             AuthenticationError: the own certificate is out of its time.
         """
-        mark_interrupted(self.home)
-        drop_old(self.home)
+        from psc.server.server import Server
+
+        handler = self._handler()
         address = listen or self.home.settings.listen
         server = Server(
-            NodeHandler(self.home),
+            handler,
             address,
             lambda: material(tls_for(self.home, None)),
             lambda leaf: identify(self.home, leaf),
@@ -242,14 +247,14 @@ class Node:
             UsageError: no such partner, or it has no address.
             ConnectError: nobody answers there.
         """
+        from psc.server.log import observer
+
         pinned = partner_named(self.home, partner)
         if not pinned.card.address:
             raise UsageError("operations.partner-without-address", partner=partner)
-        mark_interrupted(self.home)
-        drop_old(self.home)
+        handler = self._handler()
         link = Link(pinned.card.address, lambda: material(tls_for(self.home, pinned)), self.home.settings.limits)
         # Certificates are the relaying listener's business here; identities sign Hello and Accept whatever carries them.
-        handler = NodeHandler(self.home)
         peer = Peer(pinned.name, pinned.identity)
         observe = observer(logger or logging.getLogger("psc.server"))
 
@@ -263,6 +268,16 @@ class Node:
             link.close()
             raise
         return Answering(answer)
+
+    def _handler(self) -> Handler:
+        """Return what answers partners, after runs that a process of before left open were marked."""
+        from psc.node.kept import drop_old
+        from psc.node.runs import mark_interrupted
+        from psc.operations.responder import NodeHandler
+
+        mark_interrupted(self.home)
+        drop_old(self.home)
+        return NodeHandler(self.home)
 
 
 class Serving:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self, cast
+from typing import TYPE_CHECKING, Literal, Self, cast
 
 from psc.engines import DEFAULT
 from psc.errors import AuthenticationError
 from psc.node.home import Home
 from psc.node.trust import Partner as PinnedPartner
+from psc.operations.announcement import Announcement
 from psc.operations.anyof import On, OneKey
-from psc.operations.initiator import Asking, Tap
-from psc.operations.plan import Plan, make_plan
-from psc.operations.progress import Cancel, ProgressCallback
 from psc.operations.requests import Aggregate, Count, GroupBy, Match, Request, Select
-from psc.operations.results import AggregateResult, CountResult, MatchResult
 from psc.operations.status import Status
-from psc.policy.catalogue import Catalogue
-from psc.session.channel import Channel
 from psc.transport.grpc.link import Link
 from psc.types import Membership, Model, OutputTo
+
+if TYPE_CHECKING:  # loaded while the partner reads its dataset
+    from psc.operations.initiator import Tap
+    from psc.operations.plan import Plan
+    from psc.operations.progress import Cancel, ProgressCallback
+    from psc.operations.results import AggregateResult, CountResult, MatchResult
+    from psc.policy.catalogue import Catalogue
+    from psc.session.channel import Channel
 
 __all__ = ["Partner"]
 
@@ -39,8 +42,7 @@ class Partner:
 
     def __init__(self, home: Home, pinned: PinnedPartner, link: Link, *, same_machine: bool, tap: Tap | None = None) -> None:
         self._home, self._pinned, self._link = home, pinned, link
-        self._same_machine = same_machine
-        self._asking = Asking(home, pinned, self._open, tap=tap)
+        self._same_machine, self._tap = same_machine, tap
         try:
             self._status = Status.parse(link.status())
         except BaseException:
@@ -73,25 +75,40 @@ class Partner:
         Raises:
             AuthenticationError: the document is not the partner's, or not for us.
         """
-        catalogue = Catalogue.parse(self._link.catalogue())
+        return self._catalogue(self._link.catalogue())
+
+    def _catalogue(self, document: bytes) -> Catalogue:
+        from psc.policy.catalogue import Catalogue
+
+        catalogue = Catalogue.parse(document)
         if catalogue.owner.identity != self._pinned.identity or catalogue.partner != self._home.identity.public:
             raise AuthenticationError("operations.catalogue-not-for-us", partner=self.name)
         return catalogue
 
-    def plan(self, request: Request) -> Plan:
+    def plan(self, request: Request, *, announce: bool = False) -> Plan:
         """Return what a request would reveal, move and take, and the rule that refuses it if one does; nothing moves.
+
+        Args:
+            request: what is asked.
+            announce: tell the partner which of its datasets, keys and columns the run is about to ask for, so that it reads them
+                while the own table is read; for a plan that will be run at once.
 
         Raises:
             DataError: the own table is not what it should be.
             ParameterMismatchError: the partner's software cannot do this with ours.
         """
+        announcement = Announcement.of(request) if announce else None
+        document = self._link.catalogue(b"" if announcement is None else announcement.canonical())
+        from psc.operations.initiator import Asking
+        from psc.operations.plan import make_plan
+
         return make_plan(
             self._home,
             self._pinned,
-            self.catalogue(),
+            self._catalogue(document),
             self._status,
             request,
-            self._asking,
+            Asking(self._home, self._pinned, self._open, tap=self._tap),
             same_machine=self._same_machine,
         )
 
@@ -134,7 +151,7 @@ class Partner:
             rejects=rejects,
             minimum_result=minimum_result,
         )
-        return cast("MatchResult", self.plan(request).run(progress, cancel))
+        return cast("MatchResult", self.plan(request, announce=True).run(progress, cancel))
 
     def count(
         self,
@@ -169,7 +186,7 @@ class Partner:
             rejects=rejects,
             minimum_result=minimum_result,
         )
-        return cast("CountResult", self.plan(request).run(progress, cancel))
+        return cast("CountResult", self.plan(request, announce=True).run(progress, cancel))
 
     def aggregate(
         self,
@@ -231,7 +248,7 @@ class Partner:
             minimum_group=minimum_group,
             engine=engine,
         )
-        return cast("AggregateResult", self.plan(request).run(progress, cancel))
+        return cast("AggregateResult", self.plan(request, announce=True).run(progress, cancel))
 
     def _open(self, hello: bytes, signature: bytes, cancel: Cancel) -> tuple[bytes, bytes, Channel]:
         stop = threading.Event()

@@ -114,8 +114,8 @@ class PeerService:
         """What is granted to the caller."""
         partner = self._asked(peer, request.to)
         if partner is None:
-            return peer_pb2.CatalogueResponse(document=self._handler.catalogue(peer))
-        return peer_pb2.CatalogueResponse(document=self._ask(partner, _Kind.KIND_CATALOGUE))
+            return peer_pb2.CatalogueResponse(document=self._handler.catalogue(peer, request.announcement))
+        return peer_pb2.CatalogueResponse(document=self._ask(partner, _Kind.KIND_CATALOGUE, request.announcement))
 
     def open(self, peer: Peer, request: peer_pb2.OpenRequest, context: Any) -> Message:
         """Begin a session, or say how far its judgement is."""
@@ -189,8 +189,8 @@ class PeerService:
             raise NotNowError(AbortCode.PEER_SILENT)
         return self._relay.waiting(to)
 
-    def _ask(self, partner: Peer, kind: peer_pb2.Question.Kind.ValueType) -> bytes:
-        question = peer_pb2.Question(id=token_bytes(SESSION_BYTES), kind=kind)
+    def _ask(self, partner: Peer, kind: peer_pb2.Question.Kind.ValueType, announcement: bytes = b"") -> bytes:
+        question = peer_pb2.Question(id=token_bytes(SESSION_BYTES), kind=kind, announcement=announcement)
         answer = self._relay.ask_and_wait(partner.identity, question)
         if answer.HasField("refusal"):
             raise error_of_refusal(answer.refusal)

@@ -67,8 +67,8 @@ class Handler(Protocol):
         """Return the status document for a partner."""
         ...
 
-    def catalogue(self, peer: Peer) -> bytes:
-        """Return what the partner was granted."""
+    def catalogue(self, peer: Peer, announcement: bytes) -> bytes:
+        """Return what the partner was granted; what it announces, where it is not empty, may be made ready meanwhile."""
         ...
 
     def open(self, peer: Peer, hello: bytes, signature: bytes) -> Answer:

@@ -482,8 +482,8 @@ def test_a_partner_with_other_software_is_named_in_the_plan(
 def test_a_partner_with_other_number_metadata_is_named_in_the_plan(pair: Parties, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = pair.handler.catalogue
 
-    def other(peer: Any) -> bytes:
-        document = json.loads(honest(peer))
+    def other(peer: Any, announcement: bytes) -> bytes:
+        document = json.loads(honest(peer, announcement))
         for entry in document["entries"]:
             entry["number_metadata"] = "ab" * 32
         return canonical_json(document)
@@ -499,7 +499,7 @@ def test_a_partner_with_other_number_metadata_is_named_in_the_plan(pair: Parties
 def test_a_malformed_answer_is_an_error_of_the_partner(
     pair: Parties, monkeypatch: pytest.MonkeyPatch, document: str, raw: bytes
 ) -> None:
-    monkeypatch.setattr(pair.handler, document, lambda peer: raw)
+    monkeypatch.setattr(pair.handler, document, lambda peer, announcement=b"": raw)
     with pytest.raises(MalformedMessageError), pair.merchant.connect("courier") as partner:
         partner.plan(pair.match())
 
@@ -508,7 +508,7 @@ def test_a_catalogue_for_somebody_else_is_refused(pair: Parties, monkeypatch: py
     honest = pair.handler.catalogue
     for field, value in (("partner", STRANGER.public), ("owner", {"identity": STRANGER.public, "name": "courier"})):
         monkeypatch.setattr(
-            pair.handler, "catalogue", lambda peer, f=field, v=value: canonical_json({**json.loads(honest(peer)), f: v})
+            pair.handler, "catalogue", lambda peer, _, f=field, v=value: canonical_json({**json.loads(honest(peer)), f: v})
         )
         with pair.merchant.connect("courier") as partner, pytest.raises(AuthenticationError):
             partner.plan(pair.match())

@@ -27,6 +27,7 @@ from psc.node.identity import verify
 from psc.node.runs import get_run, receipt_of
 from psc.operations.initiator import Asking
 from psc.operations.play import Basis, RunShape
+from psc.operations.responder import _Use
 from psc.operations.terms import play_of
 from psc.protocols import dh_psi, dh_psi_count
 from psc.protocols.base import Message
@@ -174,7 +175,8 @@ class LyingRun:
             lambda document, signature: verify(document, signature, self._pair.merchant.identity),
         )
         session.confirm()
-        loaded = self._pair.handler._datasets.load(self._hello)
+        terms = self._hello.aggregate
+        loaded = self._pair.handler._datasets.load(_Use.of(self._hello), () if terms is None else terms.statistics)
         shape = RunShape.of(self._hello, self._accept)
         drive(play_of(shape).answer(shape, loaded, Basis(session_id.label, Rng.system())), Liar(session, self._change))
 

@@ -19,6 +19,7 @@ from psc.audit.receipt import SignedReceipt
 from psc.errors import PolicyDeniedError, Rule
 from psc.node.runs import get_run, list_runs, receipt_of, result_of
 from psc.node.trust import party_of
+from psc.operations import responder
 from psc.operations.results import MATCHED_BY, ROWS_CUT, SOURCE_ROW
 from psc.operations.terms import PLAYS
 from psc.policy.ledger import usage
@@ -139,6 +140,20 @@ def test_both_sides_keep_one_receipt_with_every_key_and_size(market: Market) -> 
     assert "by which of them its rows match" in said
     assert "phone, email, name+zip" in said
     assert receipt.self_rules == ("The initiator shows no matches by an alternative that has fewer than 0 common keys.",)
+
+
+def test_what_is_announced_of_all_keys_is_read_once(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads, honest = [], responder.read_dataset
+
+    def read(*args: Any, **options: Any) -> Any:
+        reads.append((options["keys"], *options["further"]))
+        return honest(*args, **options)
+
+    monkeypatch.setattr(responder, "read_dataset", read)
+    with market.pair.merchant.connect("courier") as courier:
+        for keys in (ON, psc.any_of(["zip", "name"], {"phone": "mobile"})):
+            courier.match(market.orders, want=["status"], output_to="both", on_bad="skip", **(ASK | {"on": keys}))
+    assert reads == [(("phone",), ("email",), ("name", "zip")), (("name", "zip"), ("phone",))]
 
 
 def test_all_alternatives_are_charged(market: Market) -> None:

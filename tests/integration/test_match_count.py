@@ -247,5 +247,6 @@ def test_large_datasets_are_not_cached_beside_one_another(
     cache = responder._DatasetCache(market.pair.courier.home)
     for want in ([], ["status"], ["fee"], ["fee"]):
         plan = market.courier.plan(psc.Match(market.orders, on=ON, dataset="parcels", want=want, purpose=PURPOSE, on_bad="skip"))
-        cache.load(market.courier._asking._hello(plan, "0" * 26))
+        assert plan.asking is not None
+        cache.load(responder._Use.of(plan.asking._hello(plan, "0" * 26)))
     assert len(cache._kept) == kept

@@ -254,10 +254,11 @@ def test_nobody_else_goes_on_with_a_run(market: Market, tmp_path: Path) -> None:
     run = next(iter(kept.kept_runs(courier).values()))[0]
     found = kept.load(courier, run.run_id)
     assert found is not None
-    hello = market.courier._asking._hello(plan_of(market, asked), "0" * 26)
     from psc.operations.resume import kept_by_responder
 
     plan = plan_of(market, asked)
+    assert plan.asking is not None
+    hello = plan.asking._hello(plan, "0" * 26)
     assert kept_by_responder(courier, hello, plan.partner_size) is not None
     other = hello.model_copy(update={"initiator": "ab" * 32})
     assert kept_by_responder(courier, other, plan.partner_size) is None
@@ -374,7 +375,8 @@ def test_a_hello_that_was_sent_before_opens_nothing(market: Market, monkeypatch:
     monkeypatch.setattr(responder, "kept_by_responder", lambda *args: opened.append(1) or honest(*args))
     plan = plan_of(market, asked)
     used = list_runs(market.pair.merchant.home, limit=1)[0].run_id
-    hello = market.courier._asking._hello(plan, used)
+    assert plan.asking is not None
+    hello = plan.asking._hello(plan, used)
     assert hello.resumes is not None
     raw = hello.canonical()
     with pytest.raises(PscError):

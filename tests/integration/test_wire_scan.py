@@ -86,7 +86,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
         files = {f"{path.name} of {home.name}": path.read_bytes() for home in homes for path in files_of(home)}
     assert "session.finished" in server_log.getvalue()
     assert all(receipts)
-    assert len(documents) == 10
+    assert len(documents) == 14
     assert {"store.db of merchant", "store.db of courier"} <= set(files)
     assert {"open store.db-wal of merchant", "open store.db-wal of courier"} <= set(live)
     places = {
@@ -145,17 +145,22 @@ def run_all(
 
 
 def note_documents(partner: psc.Partner, documents: list[bytes]) -> None:
-    """Keep status and catalogue, and what opens each session: hello and accept."""
+    """Keep status and catalogue, and what is told of each session before it: announcement, hello and accept."""
     link = partner._link
     documents += [link.status(), link.catalogue()]
-    honest = link.open
+    honest, granted = link.open, link.catalogue
+
+    def asked(announcement: bytes = b"") -> bytes:
+        if announcement:
+            documents.append(announcement)
+        return granted(announcement)
 
     def opened(hello: bytes, signature: bytes, **options: object) -> Opened:
         answer = honest(hello, signature, **options)  # type: ignore[arg-type]
         documents.extend([hello, answer.accept])
         return answer
 
-    link.open = opened  # type: ignore[method-assign]
+    link.open, link.catalogue = opened, asked  # type: ignore[method-assign]
 
 
 def files_of(home: Path) -> list[Path]:

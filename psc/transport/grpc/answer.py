@@ -142,7 +142,7 @@ class _Desk:
             if question.kind == _Kind.KIND_STATUS:
                 reply.document = self._handler.status(self._peer)
             elif question.kind == _Kind.KIND_CATALOGUE:
-                reply.document = self._handler.catalogue(self._peer)
+                reply.document = self._handler.catalogue(self._peer, question.announcement)
             elif question.kind == _Kind.KIND_OPEN:
                 answer = self._handler.open(self._peer, question.hello, question.signature)
                 reply.document, reply.signature = answer.accept, answer.signature

@@ -118,13 +118,17 @@ class Link:
         """
         return self._ask("Status", peer_pb2.StatusRequest(to=self._to), peer_pb2.StatusResponse).document
 
-    def catalogue(self) -> bytes:
+    def catalogue(self, announcement: bytes = b"") -> bytes:
         """Return the document of what the partner grants us.
+
+        Args:
+            announcement: the document of a run that is about to be asked for; empty for none.
 
         Raises:
             PscError: as ``open``.
         """
-        return self._ask("Catalogue", peer_pb2.CatalogueRequest(to=self._to), peer_pb2.CatalogueResponse).document
+        request = peer_pb2.CatalogueRequest(to=self._to, announcement=announcement)
+        return self._ask("Catalogue", request, peer_pb2.CatalogueResponse).document
 
     def open(self, hello: bytes, signature: bytes, *, cancel: threading.Event | None = None) -> Opened:
         """Begin a session and wait until the partner has judged the hello.

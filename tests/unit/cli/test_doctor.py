@@ -11,7 +11,8 @@ from psc.cli import doctor
 from psc.errors import AuthenticationError, ConnectError, PscError
 from psc.node.clock import now, timestamp
 from psc.node.home import Home
-from psc.operations.status import Status, own_status
+from psc.operations.software import own_status
+from psc.operations.status import Status
 from psc.session.limits import Limits
 
 from .conftest import Psc

@@ -19,7 +19,8 @@ from psc.cli.base import Cli
 from psc.cli.doctor import _shown, _software
 from psc.cli.progress import busy
 from psc.node.home import Home
-from psc.operations.status import Status, own_status
+from psc.operations.software import own_status
+from psc.operations.status import Status
 from psc.session.limits import Limits
 from psc.testing.nodes import PURPOSE, NodePair, grant, node_pair
 from psc.texts import is_plain

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from psc.data import prefixes
 from psc.data.classes import CLASS_NAMES
 from psc.data.kinds import KINDS, metadata_hash
-from psc.data.output import mask, mask_phone, mask_values
+from psc.data.masking import mask, mask_phone, mask_values
 from psc.data.prefixes import prefix_table
 from psc.data.version import dataset_version
 from psc.errors import DataError

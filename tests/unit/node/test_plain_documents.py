@@ -18,7 +18,8 @@ from psc.node.home import Home
 from psc.node.own import own_card
 from psc.node.records import RegisteredGroup, RegisteredKey, RegisteredRelease, RegisteredValue
 from psc.node.signed import FormatError, dump, load_object
-from psc.operations.status import Status, own_status
+from psc.operations.software import own_status
+from psc.operations.status import Status
 from psc.policy.agreement_file import SignedAgreement
 from psc.policy.agreements import sign
 from psc.policy.catalogue import PaddedCount, catalogue_for

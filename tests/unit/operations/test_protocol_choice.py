@@ -16,7 +16,8 @@ from psc.operations import plan as planning
 from psc.operations.match import DhPsiMatch, VolePsiMatch
 from psc.operations.plan import Plan
 from psc.operations.play import RunShape
-from psc.operations.status import Status, own_status
+from psc.operations.software import own_status
+from psc.operations.status import Status
 from psc.operations.terms import PLAYS, plays_of
 from psc.policy.agreement import NO_LIMITS, DatasetTerms
 from psc.policy.decide import Allow, RunRequest

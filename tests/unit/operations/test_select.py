@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import psc
 from psc.errors import UsageError
-from psc.operations.select import Cell, Output, arrow_type, evaluate, statistics_of
+from psc.operations.select import Cell, Output, evaluate, statistics_of
+from psc.operations.table import arrow_type
 from psc.types import Statistic, ValueColumn
 
 FEE = ValueColumn(name="fee", scale=2, low=-1000, high=1000)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import psc
-from psc.operations.status import PROTOCOLS
+from psc.operations.software import PROTOCOLS
 
 DOCS = Path(psc.__file__).parent.parent / "docs"
 TEXT = (DOCS / "threat-model.md").read_text(encoding="utf-8")

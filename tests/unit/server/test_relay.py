@@ -59,6 +59,7 @@ def test_questions_reach_the_partner_that_waits():
     with waiting(Script()) as held:
         assert held.asker.status() == b"status for courier"
         assert held.asker.catalogue() == b"catalogue for courier"
+        assert held.asker.catalogue(b", who will run") == b"catalogue for courier, who will run"
 
 
 def test_session_through_the_relay():

@@ -266,7 +266,7 @@ def test_caller_with_too_many_calls_open_may_try_again():
             waits = [in_thread(status) for _ in range(bound + 4)]
             assert eventually(lambda: "call.refused" in net.event_names())
             with Raw(net, "other") as other:
-                net.handler.catalogue = lambda peer: b"fine"
+                net.handler.catalogue = lambda peer, announcement: b"fine"
                 reply = other.connection.call("Catalogue", peer_pb2.CatalogueRequest(), peer_pb2.CatalogueResponse)
                 assert reply.document == b"fine", "others are served meanwhile"
             slow.set()

@@ -29,6 +29,7 @@ def test_questions():
     with serving(Script()) as net, net.link() as merchant, net.link("other") as other:
         assert merchant.status() == b"status for merchant"
         assert merchant.catalogue() == b"catalogue for merchant"
+        assert merchant.catalogue(b", who will run") == b"catalogue for merchant, who will run"
         assert other.status() == b"status for other"
 
 

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11psc/v1/peer.proto\x12\x06psc.v1\"8\n\x07Refusal\x12\x1f\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x11.psc.v1.AbortCode\x12\x0c\n\x04rule\x18\x02 \x01(\t\"\x1b\n\rStatusRequest\x12\n\n\x02to\x18\x01 \x01(\t\"\"\n\x0eStatusResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"\x1e\n\x10\x43\x61talogueRequest\x12\n\n\x02to\x18\x01 \x01(\t\"%\n\x11\x43\x61talogueResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"L\n\x0bOpenRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\n\n\x02to\x18\x02 \x01(\t\x12\r\n\x05hello\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"b\n\x0cOpenResponse\x12\x0f\n\x07pending\x18\x01 \x01(\x08\x12\x0e\n\x06\x61\x63\x63\x65pt\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x12\x1e\n\x06\x62ounds\x18\x04 \x01(\x0b\x32\x0e.psc.v1.Bounds\"\x87\x01\n\x06\x42ounds\x12\x13\n\x0b\x66rame_bytes\x18\x01 \x01(\r\x12\x15\n\rmessage_bytes\x18\x02 \x01(\r\x12\x15\n\rwindow_frames\x18\x03 \x01(\r\x12\x17\n\x0f\x63\x61lls_in_flight\x18\x04 \x01(\r\x12!\n\x19peer_silence_milliseconds\x18\x05 \x01(\r\"(\n\x05\x46rame\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"o\n\x0bPushRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\x1d\n\x06\x66rames\x18\x03 \x03(\x0b\x32\r.psc.v1.Frame\x12\x0f\n\x07\x63losing\x18\x04 \x01(\x08\x12\x10\n\x08received\x18\x05 \x01(\x04\" \n\x0cPushResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x04\"N\n\x0bPullRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\x10\n\x08received\x18\x04 \x01(\x04\"L\n\x0cPullResponse\x12\x1d\n\x06\x66rames\x18\x01 \x03(\x0b\x32\r.psc.v1.Frame\x12\x0e\n\x06\x63losed\x18\x02 \x01(\x08\x12\r\n\x05total\x18\x03 \x01(\x04\"@\n\x0c\x41\x62ortRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x1f\n\x04\x63ode\x18\x02 \x01(\x0e\x32\x11.psc.v1.AbortCode\"\x0f\n\rAbortResponse\" \n\x0c\x41waitRequest\x12\x10\n\x08received\x18\x01 \x01(\x0c\"3\n\rAwaitResponse\x12\"\n\x08question\x18\x01 \x01(\x0b\x32\x10.psc.v1.Question\"\xcf\x01\n\x08Question\x12\n\n\x02id\x18\x01 \x01(\x0c\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.psc.v1.Question.Kind\x12\r\n\x05hello\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\x12\x1e\n\x06\x62ounds\x18\x05 \x01(\x0b\x32\x0e.psc.v1.Bounds\"P\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_STATUS\x10\x01\x12\x12\n\x0eKIND_CATALOGUE\x10\x02\x12\r\n\tKIND_OPEN\x10\x03\"h\n\rAnswerRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\x12 \n\x07refusal\x18\x02 \x01(\x0b\x32\x0f.psc.v1.Refusal\x12\x10\n\x08\x64ocument\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x10\n\x0e\x41nswerResponse*\xdc\x03\n\tAbortCode\x12\x1a\n\x16\x41\x42ORT_CODE_UNSPECIFIED\x10\x00\x12!\n\x1d\x41\x42ORT_CODE_UNEXPECTED_MESSAGE\x10\x01\x12 \n\x1c\x41\x42ORT_CODE_MALFORMED_MESSAGE\x10\x02\x12\x1e\n\x1a\x41\x42ORT_CODE_INVALID_ELEMENT\x10\x03\x12!\n\x1d\x41\x42ORT_CODE_PARAMETER_MISMATCH\x10\x04\x12\x1d\n\x19\x41\x42ORT_CODE_LIMIT_EXCEEDED\x10\x05\x12\x17\n\x13\x41\x42ORT_CODE_REPLAYED\x10\x06\x12\x1c\n\x18\x41\x42ORT_CODE_POLICY_DENIED\x10\x07\x12 \n\x1c\x41\x42ORT_CODE_NOT_AUTHENTICATED\x10\x08\x12\x1d\n\x19\x41\x42ORT_CODE_DATA_NOT_READY\x10\t\x12\x13\n\x0f\x41\x42ORT_CODE_BUSY\x10\n\x12\x18\n\x14\x41\x42ORT_CODE_CANCELLED\x10\x0b\x12\x1a\n\x16\x41\x42ORT_CODE_PEER_SILENT\x10\x0c\x12\x17\n\x13\x41\x42ORT_CODE_STOPPING\x10\r\x12\x17\n\x13\x41\x42ORT_CODE_INTERNAL\x10\x0e\x12\x17\n\x13\x41\x42ORT_CODE_NO_SPACE\x10\x0f\x32\xc6\x03\n\x0bPeerService\x12\x37\n\x06Status\x12\x15.psc.v1.StatusRequest\x1a\x16.psc.v1.StatusResponse\x12@\n\tCatalogue\x12\x18.psc.v1.CatalogueRequest\x1a\x19.psc.v1.CatalogueResponse\x12\x31\n\x04Open\x12\x13.psc.v1.OpenRequest\x1a\x14.psc.v1.OpenResponse\x12\x31\n\x04Push\x12\x13.psc.v1.PushRequest\x1a\x14.psc.v1.PushResponse\x12\x31\n\x04Pull\x12\x13.psc.v1.PullRequest\x1a\x14.psc.v1.PullResponse\x12\x34\n\x05\x41\x62ort\x12\x14.psc.v1.AbortRequest\x1a\x15.psc.v1.AbortResponse\x12\x34\n\x05\x41wait\x12\x14.psc.v1.AwaitRequest\x1a\x15.psc.v1.AwaitResponse\x12\x37\n\x06\x41nswer\x12\x15.psc.v1.AnswerRequest\x1a\x16.psc.v1.AnswerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x11psc/v1/peer.proto\x12\x06psc.v1\"8\n\x07Refusal\x12\x1f\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x11.psc.v1.AbortCode\x12\x0c\n\x04rule\x18\x02 \x01(\t\"\x1b\n\rStatusRequest\x12\n\n\x02to\x18\x01 \x01(\t\"\"\n\x0eStatusResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"4\n\x10\x43\x61talogueRequest\x12\n\n\x02to\x18\x01 \x01(\t\x12\x14\n\x0c\x61nnouncement\x18\x02 \x01(\x0c\"%\n\x11\x43\x61talogueResponse\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"L\n\x0bOpenRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\n\n\x02to\x18\x02 \x01(\t\x12\r\n\x05hello\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"b\n\x0cOpenResponse\x12\x0f\n\x07pending\x18\x01 \x01(\x08\x12\x0e\n\x06\x61\x63\x63\x65pt\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\x12\x1e\n\x06\x62ounds\x18\x04 \x01(\x0b\x32\x0e.psc.v1.Bounds\"\x87\x01\n\x06\x42ounds\x12\x13\n\x0b\x66rame_bytes\x18\x01 \x01(\r\x12\x15\n\rmessage_bytes\x18\x02 \x01(\r\x12\x15\n\rwindow_frames\x18\x03 \x01(\r\x12\x17\n\x0f\x63\x61lls_in_flight\x18\x04 \x01(\r\x12!\n\x19peer_silence_milliseconds\x18\x05 \x01(\r\"(\n\x05\x46rame\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"o\n\x0bPushRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\x1d\n\x06\x66rames\x18\x03 \x03(\x0b\x32\r.psc.v1.Frame\x12\x0f\n\x07\x63losing\x18\x04 \x01(\x08\x12\x10\n\x08received\x18\x05 \x01(\x04\" \n\x0cPushResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x04\"N\n\x0bPullRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\r\n\x05\x66irst\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\x10\n\x08received\x18\x04 \x01(\x04\"L\n\x0cPullResponse\x12\x1d\n\x06\x66rames\x18\x01 \x03(\x0b\x32\r.psc.v1.Frame\x12\x0e\n\x06\x63losed\x18\x02 \x01(\x08\x12\r\n\x05total\x18\x03 \x01(\x04\"@\n\x0c\x41\x62ortRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x1f\n\x04\x63ode\x18\x02 \x01(\x0e\x32\x11.psc.v1.AbortCode\"\x0f\n\rAbortResponse\" \n\x0c\x41waitRequest\x12\x10\n\x08received\x18\x01 \x01(\x0c\"3\n\rAwaitResponse\x12\"\n\x08question\x18\x01 \x01(\x0b\x32\x10.psc.v1.Question\"\xe5\x01\n\x08Question\x12\n\n\x02id\x18\x01 \x01(\x0c\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.psc.v1.Question.Kind\x12\r\n\x05hello\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\x12\x1e\n\x06\x62ounds\x18\x05 \x01(\x0b\x32\x0e.psc.v1.Bounds\x12\x14\n\x0c\x61nnouncement\x18\x06 \x01(\x0c\"P\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_STATUS\x10\x01\x12\x12\n\x0eKIND_CATALOGUE\x10\x02\x12\r\n\tKIND_OPEN\x10\x03\"h\n\rAnswerRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\x12 \n\x07refusal\x18\x02 \x01(\x0b\x32\x0f.psc.v1.Refusal\x12\x10\n\x08\x64ocument\x18\x03 \x01(\x0c\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x10\n\x0e\x41nswerResponse*\xdc\x03\n\tAbortCode\x12\x1a\n\x16\x41\x42ORT_CODE_UNSPECIFIED\x10\x00\x12!\n\x1d\x41\x42ORT_CODE_UNEXPECTED_MESSAGE\x10\x01\x12 \n\x1c\x41\x42ORT_CODE_MALFORMED_MESSAGE\x10\x02\x12\x1e\n\x1a\x41\x42ORT_CODE_INVALID_ELEMENT\x10\x03\x12!\n\x1d\x41\x42ORT_CODE_PARAMETER_MISMATCH\x10\x04\x12\x1d\n\x19\x41\x42ORT_CODE_LIMIT_EXCEEDED\x10\x05\x12\x17\n\x13\x41\x42ORT_CODE_REPLAYED\x10\x06\x12\x1c\n\x18\x41\x42ORT_CODE_POLICY_DENIED\x10\x07\x12 \n\x1c\x41\x42ORT_CODE_NOT_AUTHENTICATED\x10\x08\x12\x1d\n\x19\x41\x42ORT_CODE_DATA_NOT_READY\x10\t\x12\x13\n\x0f\x41\x42ORT_CODE_BUSY\x10\n\x12\x18\n\x14\x41\x42ORT_CODE_CANCELLED\x10\x0b\x12\x1a\n\x16\x41\x42ORT_CODE_PEER_SILENT\x10\x0c\x12\x17\n\x13\x41\x42ORT_CODE_STOPPING\x10\r\x12\x17\n\x13\x41\x42ORT_CODE_INTERNAL\x10\x0e\x12\x17\n\x13\x41\x42ORT_CODE_NO_SPACE\x10\x0f\x32\xc6\x03\n\x0bPeerService\x12\x37\n\x06Status\x12\x15.psc.v1.StatusRequest\x1a\x16.psc.v1.StatusResponse\x12@\n\tCatalogue\x12\x18.psc.v1.CatalogueRequest\x1a\x19.psc.v1.CatalogueResponse\x12\x31\n\x04Open\x12\x13.psc.v1.OpenRequest\x1a\x14.psc.v1.OpenResponse\x12\x31\n\x04Push\x12\x13.psc.v1.PushRequest\x1a\x14.psc.v1.PushResponse\x12\x31\n\x04Pull\x12\x13.psc.v1.PullRequest\x1a\x14.psc.v1.PullResponse\x12\x34\n\x05\x41\x62ort\x12\x14.psc.v1.AbortRequest\x1a\x15.psc.v1.AbortResponse\x12\x34\n\x05\x41wait\x12\x14.psc.v1.AwaitRequest\x1a\x15.psc.v1.AwaitResponse\x12\x37\n\x06\x41nswer\x12\x15.psc.v1.AnswerRequest\x1a\x16.psc.v1.AnswerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'psc.v1.peer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ABORTCODE']._serialized_start=1391
-  _globals['_ABORTCODE']._serialized_end=1867
+  _globals['_ABORTCODE']._serialized_start=1435
+  _globals['_ABORTCODE']._serialized_end=1911
   _globals['_REFUSAL']._serialized_start=29
   _globals['_REFUSAL']._serialized_end=85
   _globals['_STATUSREQUEST']._serialized_start=87
@@ -40,41 +40,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATUSRESPONSE']._serialized_start=116
   _globals['_STATUSRESPONSE']._serialized_end=150
   _globals['_CATALOGUEREQUEST']._serialized_start=152
-  _globals['_CATALOGUEREQUEST']._serialized_end=182
-  _globals['_CATALOGUERESPONSE']._serialized_start=184
-  _globals['_CATALOGUERESPONSE']._serialized_end=221
-  _globals['_OPENREQUEST']._serialized_start=223
-  _globals['_OPENREQUEST']._serialized_end=299
-  _globals['_OPENRESPONSE']._serialized_start=301
-  _globals['_OPENRESPONSE']._serialized_end=399
-  _globals['_BOUNDS']._serialized_start=402
-  _globals['_BOUNDS']._serialized_end=537
-  _globals['_FRAME']._serialized_start=539
-  _globals['_FRAME']._serialized_end=579
-  _globals['_PUSHREQUEST']._serialized_start=581
-  _globals['_PUSHREQUEST']._serialized_end=692
-  _globals['_PUSHRESPONSE']._serialized_start=694
-  _globals['_PUSHRESPONSE']._serialized_end=726
-  _globals['_PULLREQUEST']._serialized_start=728
-  _globals['_PULLREQUEST']._serialized_end=806
-  _globals['_PULLRESPONSE']._serialized_start=808
-  _globals['_PULLRESPONSE']._serialized_end=884
-  _globals['_ABORTREQUEST']._serialized_start=886
-  _globals['_ABORTREQUEST']._serialized_end=950
-  _globals['_ABORTRESPONSE']._serialized_start=952
-  _globals['_ABORTRESPONSE']._serialized_end=967
-  _globals['_AWAITREQUEST']._serialized_start=969
-  _globals['_AWAITREQUEST']._serialized_end=1001
-  _globals['_AWAITRESPONSE']._serialized_start=1003
-  _globals['_AWAITRESPONSE']._serialized_end=1054
-  _globals['_QUESTION']._serialized_start=1057
-  _globals['_QUESTION']._serialized_end=1264
-  _globals['_QUESTION_KIND']._serialized_start=1184
-  _globals['_QUESTION_KIND']._serialized_end=1264
-  _globals['_ANSWERREQUEST']._serialized_start=1266
-  _globals['_ANSWERREQUEST']._serialized_end=1370
-  _globals['_ANSWERRESPONSE']._serialized_start=1372
-  _globals['_ANSWERRESPONSE']._serialized_end=1388
-  _globals['_PEERSERVICE']._serialized_start=1870
-  _globals['_PEERSERVICE']._serialized_end=2324
+  _globals['_CATALOGUEREQUEST']._serialized_end=204
+  _globals['_CATALOGUERESPONSE']._serialized_start=206
+  _globals['_CATALOGUERESPONSE']._serialized_end=243
+  _globals['_OPENREQUEST']._serialized_start=245
+  _globals['_OPENREQUEST']._serialized_end=321
+  _globals['_OPENRESPONSE']._serialized_start=323
+  _globals['_OPENRESPONSE']._serialized_end=421
+  _globals['_BOUNDS']._serialized_start=424
+  _globals['_BOUNDS']._serialized_end=559
+  _globals['_FRAME']._serialized_start=561
+  _globals['_FRAME']._serialized_end=601
+  _globals['_PUSHREQUEST']._serialized_start=603
+  _globals['_PUSHREQUEST']._serialized_end=714
+  _globals['_PUSHRESPONSE']._serialized_start=716
+  _globals['_PUSHRESPONSE']._serialized_end=748
+  _globals['_PULLREQUEST']._serialized_start=750
+  _globals['_PULLREQUEST']._serialized_end=828
+  _globals['_PULLRESPONSE']._serialized_start=830
+  _globals['_PULLRESPONSE']._serialized_end=906
+  _globals['_ABORTREQUEST']._serialized_start=908
+  _globals['_ABORTREQUEST']._serialized_end=972
+  _globals['_ABORTRESPONSE']._serialized_start=974
+  _globals['_ABORTRESPONSE']._serialized_end=989
+  _globals['_AWAITREQUEST']._serialized_start=991
+  _globals['_AWAITREQUEST']._serialized_end=1023
+  _globals['_AWAITRESPONSE']._serialized_start=1025
+  _globals['_AWAITRESPONSE']._serialized_end=1076
+  _globals['_QUESTION']._serialized_start=1079
+  _globals['_QUESTION']._serialized_end=1308
+  _globals['_QUESTION_KIND']._serialized_start=1228
+  _globals['_QUESTION_KIND']._serialized_end=1308
+  _globals['_ANSWERREQUEST']._serialized_start=1310
+  _globals['_ANSWERREQUEST']._serialized_end=1414
+  _globals['_ANSWERRESPONSE']._serialized_start=1416
+  _globals['_ANSWERRESPONSE']._serialized_end=1432
+  _globals['_PEERSERVICE']._serialized_start=1914
+  _globals['_PEERSERVICE']._serialized_end=2368
 # @@protoc_insertion_point(module_scope)

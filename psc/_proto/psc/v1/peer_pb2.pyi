@@ -137,16 +137,20 @@ class CatalogueRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TO_FIELD_NUMBER: _builtins.int
+    ANNOUNCEMENT_FIELD_NUMBER: _builtins.int
     to: _builtins.str
     """As in StatusRequest."""
+    announcement: _builtins.bytes
+    """Document of a run that the caller is about to ask for, so that what it needs is read meanwhile; empty for none."""
     def __init__(
         self,
         *,
         to: _builtins.str = ...,
+        announcement: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -508,11 +512,14 @@ class Question(_message.Message):
     HELLO_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     BOUNDS_FIELD_NUMBER: _builtins.int
+    ANNOUNCEMENT_FIELD_NUMBER: _builtins.int
     id: _builtins.bytes
     """16 random bytes; for KIND_OPEN the session's."""
     kind: Global___Question.Kind.ValueType
     hello: _builtins.bytes
     signature: _builtins.bytes
+    announcement: _builtins.bytes
+    """As in CatalogueRequest; for KIND_CATALOGUE."""
     @_builtins.property
     def bounds(self) -> Global___Bounds: ...
     def __init__(
@@ -523,10 +530,11 @@ class Question(_message.Message):
         hello: _builtins.bytes = ...,
         signature: _builtins.bytes = ...,
         bounds: Global___Bounds | None = ...,
+        announcement: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds", "hello", b"hello", "id", b"id", "kind", b"kind", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "bounds", b"bounds", "hello", b"hello", "id", b"id", "kind", b"kind", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
