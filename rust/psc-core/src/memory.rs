@@ -108,7 +108,7 @@ mod pages {
     use std::ptr::{null_mut, without_provenance_mut};
     use std::sync::{Mutex, MutexGuard, TryLockError};
 
-    /// What is mapped, moved and kept: one huge page.
+    /// What is mapped, moved and kept: what one page of page tables stands for, so that moving it moves no single page.
     pub const UNIT_BYTES: usize = 2 << 20;
     /// The most units kept, 168 MiB: about what a shard of the largest size needs at once.
     const KEPT_UNITS: usize = 84;
@@ -299,14 +299,8 @@ mod pages {
     fn open(start: usize, units: usize) -> bool {
         let (place, bytes) = (without_provenance_mut(start), units * UNIT_BYTES);
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-        // SAFETY: the addresses are reserved for this block. Huge pages are a wish: a system without them has no failure of ours.
-        unsafe {
-            if libc::mmap(place, bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) == libc::MAP_FAILED {
-                return false;
-            }
-            libc::madvise(place, bytes, libc::MADV_HUGEPAGE);
-        }
-        true
+        // SAFETY: the addresses are reserved for this block.
+        unsafe { libc::mmap(place, bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) != libc::MAP_FAILED }
     }
 
     /// Move a kept unit to a reserved place.
