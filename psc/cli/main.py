@@ -8,6 +8,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import ModuleType
@@ -15,10 +16,9 @@ from typing import Annotated
 
 import typer
 
-from psc.cli import agreements, datasets, demo, doctor, running, runs, serving, setup
 from psc.cli.base import Boundary, Cli, HomeOption, JsonOption, VerboseOption, help_if_alone, say
 
-__all__ = ["app", "main"]
+__all__ = ["commands", "main"]
 
 _SUMMARY = say(
     "Compute with a partner on customers you share, without showing each other your lists.\n\n"
@@ -26,17 +26,30 @@ _SUMMARY = say(
     "与合作方就共同客户进行计算，而不向对方展示名单。\n\n从 psc init、psc card、psc trust 开始；用虚构数据体验：psc demo。",
 )
 
-app = typer.Typer(
-    cls=Boundary,
-    help=_SUMMARY,
-    invoke_without_command=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["--help", "-h"]},
-)
+_MODULES = ("setup", "datasets", "agreements", "serving", "running", "runs", "doctor", "demo")
+_PLACES = {"match": "running", "count": "running", "aggregate": "running", "serve": "serving"}
 
 
-@app.callback()
+def commands(first: str = "") -> typer.Typer:
+    """Return the command line.
+
+    Args:
+        first: the word behind ``psc``. With that of a frequent command the others are left out, which take as long to load.
+    """
+    app = typer.Typer(
+        cls=Boundary,
+        help=_SUMMARY,
+        invoke_without_command=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["--help", "-h"]},
+        callback=_root,
+    )
+    for name in (_PLACES[first],) if first in _PLACES else _MODULES:
+        import_module(f"psc.cli.{name}").register(app)
+    return app
+
+
 def _root(
     ctx: typer.Context,
     home: HomeOption = None,
@@ -46,13 +59,11 @@ def _root(
 ) -> None:
     # Every command reads home and the others from the context, where its own options come first.
     if version:
-        setup.version(Cli(home or Path(), as_json, verbose))
+        from psc.cli.setup import version as print_version
+
+        print_version(Cli(home or Path(), as_json, verbose))
         raise typer.Exit
     help_if_alone(ctx)
-
-
-for _module in (setup, datasets, agreements, serving, running, runs, doctor, demo):
-    _module.register(app)
 
 
 class _WithoutPandas(MetaPathFinder):
@@ -77,7 +88,7 @@ def main() -> None:
     if "demo" not in sys.argv:
         sys.meta_path.insert(0, _WithoutPandas())
     try:
-        app()
+        commands("".join(sys.argv[1:2]))()
     except SystemExit as ended:
         _end(ended.code)
     _end(0)

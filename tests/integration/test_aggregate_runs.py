@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import psc
 from psc.audit.receipt import SignedReceipt, verify_receipt
-from psc.cli.main import app
+from psc.cli.main import commands
 from psc.errors import AuditError, BudgetExhaustedError, DataError, PeerAbortedError, PolicyDeniedError, Rule, UsageError
 from psc.node.runs import get_run, list_runs, receipt_of, result_of
 from psc.node.trust import known_identities, partner_named
@@ -254,7 +254,7 @@ def test_a_delivered_table_is_exported(pair: Linked, case: Tables, membership: s
     assert result_of(pair.merchant.home, result.run_id) is None
     out = tmp_path / "theirs.csv"
     command = ["runs", "export", result.run_id, "--home", str(pair.courier.home.path), "--output", str(out)]
-    assert CliRunner().invoke(app, command).exit_code == 0
+    assert CliRunner().invoke(commands(), command).exit_code == 0
     want = plain(case.shared(), ["tier", "city"], [psc.sum("fee"), psc.count("weight")], case.own)
     rows = pd.read_csv(out).to_dict("records")
     assert {(row["tier"], row["city"]): (row["customers"], row["fee_sum"], row["weight_count"]) for row in rows} == {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from psc.cli.main import app
+from psc.cli.main import commands
 from psc.node.home import Home
 
 
@@ -53,7 +53,7 @@ def psc() -> Psc:
 
     def run(*words: object) -> Done:
         arguments = shlex.split(str(words[0])) if len(words) == 1 else [str(word) for word in words]
-        result = CliRunner().invoke(app, arguments)
+        result = CliRunner().invoke(commands(), arguments)
         assert "Traceback" not in result.stderr
         assert "Traceback" not in result.stdout
         if result.exception is not None and not isinstance(result.exception, SystemExit):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from psc.cli.main import app
+from psc.cli.main import commands
 from psc.node.home import Home
 
 from .conftest import Psc
@@ -64,7 +64,7 @@ def test_a_bug_is_one_line_that_holds_no_data(psc: Psc, monkeypatch: pytest.Monk
 def test_only_psc_debug_shows_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("psc.node.home.Home.open", bug)
     monkeypatch.setenv("PSC_DEBUG", "1")
-    result = CliRunner().invoke(app, ["partners"])
+    result = CliRunner().invoke(commands(), ["partners"])
     assert result.exit_code == 1
     assert "Traceback" in result.stderr
 
@@ -186,7 +186,7 @@ def test_help_comes_soon_and_loads_nothing_heavy() -> None:
     heavy = ("pandas", "pyarrow", "grpc", "numpy", "pydantic", "cryptography", "phonenumbers")
     code = (
         "import sys, psc.cli.main as m\n"
-        "try: m.app(['--help'])\nexcept SystemExit: pass\n"
+        "try: m.commands()(['--help'])\nexcept SystemExit: pass\n"
         f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
     )
     begin = time.perf_counter()
@@ -207,3 +207,11 @@ def test_a_terminal_that_lacks_a_character_gets_another(homes: tuple[Home, Home]
     done = subprocess.run(command, capture_output=True, check=False, env=environment)
     assert done.returncode == 8
     assert b"UnicodeEncodeError" not in done.stderr
+
+
+@pytest.mark.parametrize("first", ["match", "count", "aggregate", "serve"])
+def test_a_command_that_is_loaded_alone_is_the_same(first: str) -> None:
+    alone, whole = (CliRunner().invoke(commands(word), [first, "--help"]) for word in (first, ""))
+    assert alone.exit_code == whole.exit_code == 0
+    assert alone.output == whole.output
+    assert CliRunner().invoke(commands(first), ["partners"]).exit_code != 0

@@ -74,7 +74,9 @@ except UsageError as refused:
 
 def test_no_extra_is_loaded_by_the_core_and_phe_by_nothing() -> None:
     loaded = "print(sorted({'phe', 'gmpy2', 'tenseal'} & set(sys.modules)))"
-    everything = "import sys, psc.cli.main, psc.server, psc.sdk.node, psc.engines, psc.operations.aggregate; "
+    everything = (
+        "import sys, psc.cli.main, psc.server, psc.sdk.node, psc.engines, psc.operations.aggregate; psc.cli.main.commands(); "
+    )
     assert python(everything + f"psc.engines.engine(); psc.engines.available(); {loaded}").strip() == "[]"
     pytest.importorskip("gmpy2")
     used = "import sys; from psc.engines import engine, phe; engine('paillier-2048/1'); "
