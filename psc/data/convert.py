@@ -78,8 +78,10 @@ def convert_column(
 
 
 def _rows_of(values: pa.Array | pa.ChunkedArray, rows: npt.NDArray[np.int64] | None) -> pa.Array:
-    if rows is not None and len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
-        values, rows = values.slice(int(rows[0]), len(rows)), None  # a run of rows needs no copy of the whole column
+    if rows is not None and len(rows):  # some rows need no copy of the whole column, and a run of rows none at all
+        first, last = int(rows.min()), int(rows.max())
+        values, rows = values.slice(first, last - first + 1), rows - first
+        rows = None if np.array_equal(rows, np.arange(last - first + 1)) else rows
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if isinstance(array, pa.ChunkedArray):  # combine_chunks of zero chunks
         array = pa.array([], values.type)

@@ -35,6 +35,7 @@ from psc.types import KeyKind
 __all__ = [
     "KeyPolicy",
     "KeyReading",
+    "KeyRows",
     "KeyTable",
     "KeyUse",
     "Keyed",
@@ -125,21 +126,36 @@ def prepare_keys(
         check_output(rejects)
     reading, items = read_keys(source, on, region=region)
     summary = judge(reading, on_bad=on_bad, rejects=rejects)
-    return _keyed(reading, items, summary)
+    return reading.rows(items).keyed(source.table, summary)
 
 
-def rows_with_keys(source: Source, on: Sequence[KeyUse], *, region: str = "CN") -> Keyed:
+@dataclass(frozen=True, slots=True, repr=False)
+class KeyRows:
+    """The keys of the rows that have one, apart from their table, which may go before equal keys are found.
+
+    Attributes:
+        items: for each kept row its key, encoded.
+        row_of: for each kept row, its 0-based index in the table, ascending.
+        rows_total: rows of the table.
+    """
+
+    items: Items
+    row_of: npt.NDArray[np.uint32]
+    rows_total: int
+
+    def keyed(self, table: pa.Table, rejected: RejectSummary | None = None) -> Keyed:
+        """Return the distinct keys and the rows that have them, with the table that users of these rows need."""
+        items, groups = self.items.distinct()
+        return Keyed(items, self.row_of, groups, table, self.rows_total, rejected or RejectSummary())
+
+
+def rows_with_keys(source: Source, on: Sequence[KeyUse], *, region: str = "CN") -> KeyRows:
     """Read the keys of a table that was judged before: a row that has not all of them does not take part, perhaps none does.
 
     Arguments and errors as for ``prepare_keys``; nothing is refused.
     """
     reading, items = read_keys(source, on, region=region)
-    return _keyed(reading, items, RejectSummary())
-
-
-def _keyed(reading: KeyReading, encoded: Items, rejected: RejectSummary) -> Keyed:
-    items, groups = encoded.distinct()
-    return Keyed(items, reading.kept, groups, reading.source.table, reading.source.table.num_rows, rejected)
+    return reading.rows(items)
 
 
 def prepare_alternatives(
@@ -241,6 +257,10 @@ class KeyReading:
             return np.arange(len(self.classes), dtype=np.uint32)
         return np.flatnonzero(self.classes == CellClass.OK).astype(np.uint32)
 
+    def rows(self, items: Items) -> KeyRows:
+        """Return the rows that have a key, with these encoded keys."""
+        return KeyRows(items, self.kept, self.source.table.num_rows)
+
     def rejected_rows(self, rows: npt.NDArray[np.int64]) -> list[RejectedRow]:
         """Return refused rows (0-based, ascending) with their places and masked cells."""
         found = []
@@ -305,7 +325,7 @@ class KeyTable:
         for start in range(0, max(rows, 1), _BATCH_ROWS):
             cells = [values.slice(start, _BATCH_ROWS) for values in columns]
             _encode(builder, reading.uses, cells, reading.classes[start : start + _BATCH_ROWS])
-        return _keyed(reading, builder.finish(), rejected)
+        return reading.rows(builder.finish()).keyed(self.source.table, rejected)
 
     def verdict(self) -> KeyReading:
         """Return which rows are refused: those with a cell that is there and is no key, and those that have no key at all."""

@@ -36,6 +36,7 @@ FLAG_CUT = 0x01
 """Flag of a row: its key has further rows, which the registered rows-per-key bound left out."""
 
 _LENGTH_BYTES = 2
+_BATCH_ROWS = 1 << 15
 _WIDTHS = {"int64": 8, "float64": 8, "bool": 1, "date": 4}
 _Bytes = npt.NDArray[np.uint8]
 
@@ -88,22 +89,24 @@ class RowLayout:
         Raises:
             DataError: a value does not fit the column's type or is wider than its width, with the row (1-based in ``table``).
         """
-        at = np.asarray(rows, np.int64)
-        encoded = np.zeros((len(at), self.width), np.uint8)
+        every = np.asarray(rows)
+        encoded = np.zeros((len(every), self.width), np.uint8)
         if cut is not None:
             encoded[:, 0] = np.asarray(cut, bool) * np.uint8(FLAG_CUT)
-        start = self._data_start
-        for index, column in enumerate(self.columns):
-            name = (sources or {}).get(column.name, column.name)
+        names = [(sources or {}).get(column.name, column.name) for column in self.columns]
+        for name in names:
             choose_columns(table.column_names, [name], file)
-            values = convert_column(table.column(name), column.type, at, column=name, file=file)
-            nulls = values.is_null().to_numpy(zero_copy_only=False)
-            encoded[:, 1 + index // 8] |= (nulls << (index % 8)).astype(np.uint8)
-            end = start + _cell_width(column)
-            encoded[:, start:end] = (
-                _encode_text(values, column, at, name, file) if column.type == "text" else _encode_fixed(values)
-            )
-            start = end
+        for first in range(0, len(every), _BATCH_ROWS):  # what is made of a batch fits the processor's cache
+            at = every[first : first + _BATCH_ROWS].astype(np.int64)
+            batch, start = encoded[first : first + _BATCH_ROWS], self._data_start
+            for index, (name, column) in enumerate(zip(names, self.columns)):
+                values = convert_column(table.column(name), column.type, at, column=name, file=file)
+                nulls = values.is_null().to_numpy(zero_copy_only=False)
+                batch[:, 1 + index // 8] |= (nulls << (index % 8)).astype(np.uint8)
+                end = start + _cell_width(column)
+                cells = _encode_text(values, column, at, name, file) if column.type == "text" else _encode_fixed(values)
+                batch[:, start:end] = cells
+                start = end
         return encoded.tobytes()
 
     def decode(self, data: bytes, count: int) -> pa.Table:

@@ -205,11 +205,16 @@ def read_dataset(
     with ThreadPoolExecutor(1, "psc-fingerprint") as beside:
         fingerprint = beside.submit(source.fingerprint)
         try:
-            every = [rows_with_keys(source, uses, region=record.region) for uses in alternatives]
+            found = [rows_with_keys(source, uses, region=record.region) for uses in alternatives]
         finally:  # whatever is wrong with the keys: that the source is another one comes first
             version = dataset_version(fingerprint.result(), record.rules_text(), bytes.fromhex(record.salt))
             if version != record.version:
                 raise DataError("node.source-changed", dataset=record.name, source=source.name) from None
+    if not (with_table or release or groups or statistics):
+        source = as_source(pa.table({}))  # to find equal keys takes as much memory as the table
+    every = []
+    while found:
+        every.append(found.pop(0).keyed(source.table))
     keyed = every[0]
     by_key = (keyed.row_of, keyed.group_of_row, keyed.key_count)
     labels, group_of_key = group_labels(source, [group_columns[name] for name in groups], *by_key, uses=chosen)
@@ -243,6 +248,9 @@ def with_statistics(dataset: LoadedDataset, statistics: Sequence[Statistic]) -> 
 def released_rows(source: Source, keyed: Keyed, layout: RowLayout, sources: dict[str, str], rows_per_key: int) -> ReleasedRows:
     """Return the rows to release: the first ``rows_per_key`` of each key; rows of a key that has more are marked as cut."""
     groups = keyed.group_of_row
+    if keyed.key_count == len(groups):  # one row a key
+        payloads = layout.encode(source.table, keyed.row_of, sources=sources, file=source.name)
+        return ReleasedRows(groups, np.ones(len(groups), np.uint32), payloads, layout.width, rows_per_key)
     order = np.argsort(groups, kind="stable")
     sizes = np.bincount(groups, minlength=keyed.key_count) if len(groups) else np.zeros(0, dtype=np.int64)
     starts = np.cumsum(sizes) - sizes

@@ -381,9 +381,15 @@ class _DatasetCache:
         self._useless: dict[str, tuple[object, float, DataError]] = {}
 
     def read_ahead(self, use: _Use) -> None:
-        """Read a dataset for a run that may come; what goes wrong is met again by that run, and told there."""
+        """Read a dataset for a run that may come; what goes wrong is met again by that run, and told there.
+
+        Not while somebody else reads it: announcements are not sessions, and no limit on these must let them queue.
+        """
+        with self._lock:
+            busy = self._reading[use.dataset].locked()
         with contextlib.suppress(Exception):
-            self.load(use)
+            if not busy:
+                self.load(use)
 
     def load(self, use: _Use, statistics: Sequence[Statistic] = (), *, run_id: str = "") -> LoadedDataset:
         """Return the dataset as a run uses it; one reading of a dataset at a time, two would need twice the memory.

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from psc.data import release
 from psc.data.convert import ARROW_TYPES, convert_column
 from psc.data.release import FLAG_CUT, RowLayout
 from psc.errors import DataError, MalformedMessageError
@@ -73,6 +74,20 @@ def test_rows_are_taken_in_order_with_repeats_and_flags() -> None:
     assert LAYOUT.decode(data, 3).column("status").to_pylist() == ["signed", "已签收", "signed"]
     assert LAYOUT.cut_flags(data, 3).tolist() == [False, True, False]
     assert data[LAYOUT.width] == FLAG_CUT
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64, 1000])
+def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    rng = np.random.default_rng(batch)
+    table = pa.concat_tables([TABLE.take(rng.integers(0, 4, size)) for size in (90, 0, 3, 107)])
+    orders = [np.arange(200), np.arange(13, 180), rng.integers(0, 200, 333), np.sort(rng.choice(200, 90, replace=False))]
+    for rows in orders:
+        cut = rng.integers(0, 2, len(rows)).astype(bool)
+        whole = LAYOUT.encode(table, rows, cut=cut)
+        assert LAYOUT.decode(whole, len(rows)).to_pylist() == table.take(rows).to_pylist()
+        with monkeypatch.context() as patch:
+            patch.setattr(release, "_BATCH_ROWS", batch)
+            assert LAYOUT.encode(table, rows.astype(np.uint32), cut=cut) == whole
 
 
 def test_no_rows_and_no_columns() -> None:
