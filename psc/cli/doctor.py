@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from psc.cli.base import Cli, command, say, sentence_and_remedy
+from psc.cli.base import Cli, command, loaded, say, sentence_and_remedy
 from psc.cli.show import label, number_text
 from psc.errors import ExitCode, PscError
 
@@ -88,6 +88,7 @@ def doctor(
 ) -> None:
     """Check the way to a partner."""
     with cli.node() as node:
+        loaded()
         checks = list(_examine(node, partner))
     failed = [check for check in checks if check.outcome == "fail"]
     document = {

@@ -16,7 +16,7 @@ row comes from the peer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,18 +96,26 @@ class RowLayout:
         names = [(sources or {}).get(column.name, column.name) for column in self.columns]
         for name in names:
             choose_columns(table.column_names, [name], file)
-        for first in range(0, len(every), _BATCH_ROWS):  # what is made of a batch fits the processor's cache
-            at = every[first : first + _BATCH_ROWS].astype(np.int64)
-            batch, start = encoded[first : first + _BATCH_ROWS], self._data_start
-            for index, (name, column) in enumerate(zip(names, self.columns)):
-                values = convert_column(table.column(name), column.type, at, column=name, file=file)
-                nulls = values.is_null().to_numpy(zero_copy_only=False)
-                batch[:, 1 + index // 8] |= (nulls << (index % 8)).astype(np.uint8)
-                end = start + _cell_width(column)
-                cells = _encode_text(values, column, at, name, file) if column.type == "text" else _encode_fixed(values)
-                batch[:, start:end] = cells
-                start = end
+        try:
+            for first in range(0, len(every), _BATCH_ROWS):  # what is made of a batch fits the processor's cache
+                batch = slice(first, first + _BATCH_ROWS)
+                self._encode(encoded[batch], table, every[batch].astype(np.int64), names, file)
+        except DataError:
+            self._encode(encoded, table, every.astype(np.int64), names, file)  # fails too, and counts in all rows
+            raise
         return encoded.tobytes()
+
+    def _encode(self, encoded: _Bytes, table: pa.Table, at: npt.NDArray[np.int64], names: Sequence[str], file: str) -> None:
+        """Write nulls and cells of these rows."""
+        start = self._data_start
+        for index, (name, column) in enumerate(zip(names, self.columns)):
+            values = convert_column(table.column(name), column.type, at, column=name, file=file)
+            nulls = values.is_null().to_numpy(zero_copy_only=False)
+            encoded[:, 1 + index // 8] |= (nulls << (index % 8)).astype(np.uint8)
+            end = start + _cell_width(column)
+            cells = _encode_text(values, column, at, name, file) if column.type == "text" else _encode_fixed(values)
+            encoded[:, start:end] = cells
+            start = end
 
     def decode(self, data: bytes, count: int) -> pa.Table:
         """Decode rows of the peer.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -42,8 +44,12 @@ class Announcement(Document):
     def of(cls, request: Request) -> Announcement | None:
         """Return the announcement of a request; ``None`` where one cannot be made before the catalogue is known.
 
-        A group without a side may be an own column, whose name is not told; a name that is none is told by the plan.
+        A group without a side may be an own column, whose name is not told. A name that is none, or a file that is not there,
+        is told by the plan.
         """
+        source = request.source
+        if isinstance(source, str | os.PathLike) and "://" not in str(source) and not Path(source).exists():
+            return None
         groups = [group_side(name) for name in request.group_by] if isinstance(request, Aggregate) else []
         if not all(side for side, _ in groups):
             return None
@@ -57,5 +63,5 @@ class Announcement(Document):
                 groups=tuple(name for side, name in groups if side == "theirs"),
                 output_to=request.output_to,
             )
-        except ValidationError:
+        except (TypeError, ValidationError):
             return None

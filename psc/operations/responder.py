@@ -7,11 +7,12 @@ explanation stays in our log.
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 from psc.audit.receipt import SignedReceipt
@@ -51,6 +52,7 @@ from psc.policy.agreement import NO_LIMITS
 from psc.policy.catalogue import Catalogue, catalogue_for, check_request, decide_from_catalogue
 from psc.policy.decide import Allow, Deny, RunRequest
 from psc.policy.ledger import release, reserve
+from psc.protocols.cells import CELLS_MAX
 from psc.protocols.padding import padded_size
 from psc.session.channel import Channel
 from psc.session.drive import drive
@@ -107,7 +109,8 @@ class NodeHandler:
             if use is None or peer.identity in self._announced:
                 return
             self._announced.add(peer.identity)
-        threading.Thread(target=self._datasets.read_ahead, args=(use,), name="psc-read-ahead", daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # no thread is to be had: the run reads for itself
+            threading.Thread(target=self._datasets.read_ahead, args=(use,), name="psc-read-ahead", daemon=True).start()
 
     def open(self, peer: Peer, hello: bytes, signature: bytes) -> Answer:
         """Judge a hello and accept it, or raise what refuses it.
@@ -176,13 +179,13 @@ class NodeHandler:
         except PscError as error:
             finish_run(self._home, hello.run_id, "refused", code=error.code)
             raise
-        with self._lock:
-            self._announced.discard(peer.identity)
         return kept
 
     def _accept(self, peer: Peer, hello: Hello, kept: tuple[Kept, int] | None) -> Answer:
         statistics = () if hello.aggregate is None else hello.aggregate.statistics
         dataset = self._datasets.load(_Use.of(hello), statistics, run_id=hello.run_id)
+        with self._lock:
+            self._announced.discard(peer.identity)  # the run is charged, and stays so
         # Reading takes time: what was revoked, expired or registered anew meanwhile counts.
         with contextlib.suppress(BudgetExhaustedError):  # this run's own charge may have used up the quota
             self._decide(peer, hello)
@@ -340,6 +343,8 @@ def _announced_use(announced: Announcement, catalogue: Catalogue) -> _Use | None
     known = keys.keys() >= {name for names in announced.keys for name in names}
     if not (entries and known and columns.keys() >= set(announced.released) and groups.keys() >= set(announced.groups)):
         return None
+    if math.prod(groups[name].groups for name in announced.groups) > CELLS_MAX:  # no hello may ask for so many
+        return None
     request = RunRequest(
         operation=announced.operation,
         dataset=announced.dataset,
@@ -350,16 +355,15 @@ def _announced_use(announced: Announcement, catalogue: Catalogue) -> _Use | None
         input_sizes=(max(entry.min_input for entry in entries),) * len(announced.keys),
         elements=0,
         groups=tuple(groups[name] for name in announced.groups),
-        # Not told, and no matter for what is read.
-        membership=entries[0].membership[0],
         model="malicious",
     )
-    decision = decide_from_catalogue(catalogue, request)
-    if isinstance(decision, Deny):
-        return None
     with_table = announced.output_to == "both" or announced.operation == "aggregate"
-    rows = decision.max_rows_per_key
-    return _Use(announced.dataset, announced.keys, announced.released, rows, announced.groups, with_table)
+    for membership in dict.fromkeys(each for entry in entries for each in entry.membership):  # not told; nothing is read by it
+        decision = decide_from_catalogue(catalogue, replace(request, membership=membership))
+        if isinstance(decision, Allow):
+            rows = decision.max_rows_per_key
+            return _Use(announced.dataset, announced.keys, announced.released, rows, announced.groups, with_table)
+    return None
 
 
 class _DatasetCache:
@@ -375,7 +379,7 @@ class _DatasetCache:
     """
 
     def __init__(self, home: Home) -> None:
-        self._home, self._lock = home, threading.Lock()
+        self._home, self._lock, self._ahead = home, threading.Lock(), threading.Lock()
         self._reading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._kept: OrderedDict[tuple[str, object, _Use], LoadedDataset] = OrderedDict()
         self._useless: dict[str, tuple[object, float, DataError]] = {}
@@ -383,13 +387,19 @@ class _DatasetCache:
     def read_ahead(self, use: _Use) -> None:
         """Read a dataset for a run that may come; what goes wrong is met again by that run, and told there.
 
-        Not while somebody else reads it: announcements are not sessions, and no limit on these must let them queue.
+        Announcements are not sessions, and no limit on these holds for them: one is read for at a time, and not while somebody
+        else reads the dataset. An error is not remembered, since it would meet the runs of others.
         """
-        with self._lock:
-            busy = self._reading[use.dataset].locked()
-        with contextlib.suppress(Exception):
-            if not busy:
-                self.load(use)
+        with contextlib.ExitStack() as held, contextlib.suppress(Exception):
+            for lock in (self._ahead, self._lock_of(use)):
+                if not lock.acquire(blocking=False):
+                    return
+                held.callback(lock.release)
+            record = get_dataset(self._home, use.dataset)
+            state = source_state(record.source)
+            if state is not None and self._found(record, state, use) is None:
+                self._make_room(record.row_count)
+                self._keep(state, use, _read(record, use))
 
     def load(self, use: _Use, statistics: Sequence[Statistic] = (), *, run_id: str = "") -> LoadedDataset:
         """Return the dataset as a run uses it; one reading of a dataset at a time, two would need twice the memory.
@@ -402,50 +412,71 @@ class _DatasetCache:
         Raises:
             DataError: the source changed since registration, or cannot be read.
         """
-        with self._lock:
-            reading = self._reading[use.dataset]
-        with reading:
+        with self._lock_of(use):
             record = get_dataset(self._home, use.dataset)
             state = source_state(record.source)
-            place = (record.version, state, use)
-            with self._lock:
-                known = self._useless.get(record.name)
-                loaded = self._kept.get(place) if state is not None else None
-                if loaded is not None:
-                    self._kept.move_to_end(place)
+            loaded = self._found(record, state, use)
             if loaded is None:
+                with self._lock:
+                    known = self._useless.get(record.name)
                 if known is not None and known[0] == (record.version, state) and monotonic() < known[1]:
                     raise DataError(known[2].code, **{**known[2].fields, "run_id": run_id})
-                loaded = self._read(record, state, use)
+                try:
+                    self._make_room(record.row_count)
+                    loaded = _read(record, use)
+                except DataError as error:
+                    with self._lock:
+                        self._useless[record.name] = ((record.version, state), monotonic() + _USELESS_SECONDS, error)
+                    raise
+                with self._lock:
+                    self._useless.pop(record.name, None)
+                self._keep(state, use, loaded)
             return with_statistics(loaded, statistics)
 
-    def _read(self, record: DatasetRecord, state: object, use: _Use) -> LoadedDataset:
-        """Read a dataset but for its statistics, and keep it; others go first where there is no room beside it."""
+    def _lock_of(self, use: _Use) -> threading.Lock:
         with self._lock:
-            while self._kept and (
-                len(self._kept) >= _CACHED_DATASETS
-                or record.row_count + sum(each.record.row_count for each in self._kept.values()) > _CACHED_ROWS
-            ):
-                self._kept.popitem(last=False)
-        try:
-            loaded = read_dataset(
-                record,
-                keys=use.keys[0],
-                release=use.release,
-                rows_per_key=use.rows_per_key,
-                groups=use.groups,
-                further=use.keys[1:],
-                with_table=use.with_table,
-            )
-            give_back(record.row_count)
-        except DataError as error:
+            return self._reading[use.dataset]
+
+    def _found(self, record: DatasetRecord, state: object, use: _Use) -> LoadedDataset | None:
+        with self._lock:
+            place = (record.version, state, use)
+            if place in self._kept:
+                self._kept.move_to_end(place)
+            return self._kept.get(place)
+
+    def _make_room(self, rows: int) -> None:
+        """Let others go where there is no room beside them."""
+        with self._lock:
+            self._drop_others(rows)
+
+    def _drop_others(self, rows: int) -> None:
+        while self._kept and (
+            len(self._kept) >= _CACHED_DATASETS
+            or rows + sum(each.record.row_count for each in self._kept.values()) > _CACHED_ROWS
+        ):
+            self._kept.popitem(last=False)
+
+    def _keep(self, state: object, use: _Use, loaded: LoadedDataset) -> None:
+        """Keep what was read, if it can be told whether its source changes; others may have been kept meanwhile."""
+        if state is not None:
             with self._lock:
-                self._useless[record.name] = ((record.version, state), monotonic() + _USELESS_SECONDS, error)
-            raise
-        with self._lock:
-            self._useless.pop(record.name, None)
-            self._kept[record.version, state, use] = loaded
-        return loaded
+                self._drop_others(loaded.record.row_count)
+                self._kept[loaded.record.version, state, use] = loaded
+
+
+def _read(record: DatasetRecord, use: _Use) -> LoadedDataset:
+    """Read a dataset but for its statistics."""
+    loaded = read_dataset(
+        record,
+        keys=use.keys[0],
+        release=use.release,
+        rows_per_key=use.rows_per_key,
+        groups=use.groups,
+        further=use.keys[1:],
+        with_table=use.with_table,
+    )
+    give_back(record.row_count)
+    return loaded
 
 
 class _ResponderRun:

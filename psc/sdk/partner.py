@@ -86,12 +86,12 @@ class Partner:
         return catalogue
 
     def plan(self, request: Request, *, announce: bool = False) -> Plan:
-        """Return what a request would reveal, move and take, and the rule that refuses it if one does; nothing moves.
+        """Return what a request would reveal, move and take, and the rule that refuses it if one does; no data moves.
 
         Args:
             request: what is asked.
-            announce: tell the partner which of its datasets, keys and columns the run is about to ask for, so that it reads them
-                while the own table is read; for a plan that will be run at once.
+            announce: tell the partner operation, purpose, who learns the result, and which of its datasets, keys and columns the
+                run is about to ask for, so that it reads them while the own table is read; for a plan that will be run at once.
 
         Raises:
             DataError: the own table is not what it should be.

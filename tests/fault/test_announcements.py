@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from psc.errors import DataError
 from psc.operations import responder
 from psc.operations.announcement import Announcement
 from psc.operations.requests import Request
+from psc.protocols.cells import CELLS_MAX
 from psc.testing.madeup import ORDER_PHONE
 from psc.testing.nodes import PURPOSE
-from psc.types import canonical_json
+from psc.types import GroupColumn, canonical_json
 from tests.fault.parties import OPERATIONS, Parties
 
 
@@ -90,9 +92,7 @@ def test_the_shortcuts_announce(pair: Parties, reads: Reads, monkeypatch: pytest
         seen.append(announced)
         return honest(announced, catalogue)
 
-    monkeypatch.setattr(
-        responder, "_announced_use", lambda announced, catalogue: seen.append(announced) or honest(announced, catalogue)
-    )
+    monkeypatch.setattr(responder, "_announced_use", noted)
     common: dict[str, Any] = {"on": {"phone": ORDER_PHONE}, "dataset": "parcels", "purpose": PURPOSE, "on_bad": "skip"}
     with pair.merchant.connect("courier") as partner:
         partner.match(pair.orders, want=["status"], **common)
@@ -169,13 +169,61 @@ def test_another_field_or_form_of_an_announcement_is_refused(pair: Parties, read
     assert reads.done == 0
 
 
-def test_a_dataset_that_cannot_be_read_is_told_to_the_run_and_read_once(pair: Parties, reads: Reads) -> None:
+def test_what_an_announcement_failed_to_read_meets_no_other_run(pair: Parties, reads: Reads) -> None:
+    reads.error = DataError("data.groups-many", file="parcels.parquet")
+    assert reads.announce(pair.aggregate()) == 1
+    reads.error = None
+    assert reads.run(pair.match()) == 2
+
+
+def test_a_run_that_was_not_charged_in_the_end_is_none(pair: Parties, reads: Reads) -> None:
     reads.error = DataError("data.file-missing", file="parcels.parquet")
     assert reads.announce(pair.match()) == 1
-    with pytest.raises(psc.PscError) as caught:
-        reads.run(pair.match())
-    assert caught.value.code == "transport.aborted-data-not-ready"
-    assert reads.done == 1
+    for _ in range(3):
+        with pytest.raises(psc.PscError) as caught:
+            reads.run(pair.match())
+        assert caught.value.code == "transport.aborted-data-not-ready"
+        assert reads.announce(pair.match()) == 2  # once for the announcement, once for the first run, which is remembered
+
+
+def test_what_cannot_be_kept_is_not_read_ahead(pair: Parties, reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responder, "source_state", lambda source: None)  # as of a URL
+    assert reads.announce(pair.match()) == 0
+    assert reads.run(pair.match()) == 1
+    assert reads.run(pair.match()) == 2
+
+
+def test_announcements_do_not_queue(pair: Parties, reads: Reads) -> None:
+    assert pair.handler is not None
+    cache = pair.handler._datasets
+    for lock in (cache._ahead, cache._reading["parcels"]):
+        with lock:
+            assert reads.announce(pair.match()) == 0
+        pair.handler._announced.clear()
+    assert reads.announce(pair.match()) == 1
+
+
+def test_groups_of_which_no_hello_may_ask_are_not_read(pair: Parties, reads: Reads, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = responder.catalogue_for
+
+    def wide(*args: Any) -> Any:
+        catalogue = honest(*args)
+        entries = tuple(
+            entry.model_copy(update={"groups": tuple(GroupColumn(name=name, groups=CELLS_MAX // 8) for name in "zs")})
+            for entry in catalogue.entries
+        )
+        return catalogue.model_copy(update={"entries": entries})
+
+    monkeypatch.setattr(responder, "catalogue_for", wide)
+    assert reads.announce(pair.aggregate(group_by=["theirs:z", "theirs:s"])) == 0
+    assert reads.announce(pair.match()) == 1
+
+
+def test_a_run_of_a_file_that_is_not_there_is_not_announced(pair: Parties) -> None:
+    request = pair.match()
+    for source, announced in ((pair.folder / "parcels.parquet", True), (pair.folder / "none.csv", False), ("none.csv", False)):
+        assert (Announcement.of(replace(request, source=source)) is not None) == announced
+    assert Announcement.of(replace(request, source="s3://bucket/orders.csv")) is not None
 
 
 def test_own_names_are_not_announced(pair: Parties) -> None:

@@ -90,6 +90,13 @@ def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch, batch: int)
             assert LAYOUT.encode(table, rows.astype(np.uint32), cut=cut) == whole
 
 
+def test_an_error_counts_in_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(release, "_BATCH_ROWS", 3)
+    with pytest.raises(DataError) as caught:
+        layout("text", 2).encode(pa.table({"x": ["ab"] * 4 + ["abc"] * 5}), np.arange(9))
+    assert (caught.value.fields["row"], caught.value.fields["count"]) == (5, 5)
+
+
 def test_no_rows_and_no_columns() -> None:
     assert LAYOUT.encode(TABLE, []) == b""
     assert LAYOUT.decode(b"", 0).num_rows == 0
