@@ -83,7 +83,7 @@ class Asking:
         channel: Channel | None = None
         try:
             if plan.shape is not None:
-                # While the partner reads its dataset; what reading ours took is given back before, where it was much.
+                # While the partner judges the hello; what reading our table took is given back before, where it was much.
                 give_back(plan.own_size)
                 prepare_memory(play_of(plan.shape).buffer_bytes(plan.shape))
             load_soon()

@@ -289,13 +289,13 @@ def make_plan(
     if isinstance(asked, Deny):
         plan.refusal = asked.error()
         return plan
-    least = max((entry.min_input for entry in catalogue.of(request.dataset)), default=0)
+    least = catalogue.least_input(request.dataset)
     early = decide_from_catalogue(catalogue, replace(asked, input_sizes=(least,) * len(asked.keys)))
     if isinstance(early, Deny):
         plan.refusal = early.error()
         return plan
-    granted = {group.name: group for entry in reversed(catalogue.of(request.dataset)) for group in entry.groups}
-    own = prepare_own(request, asked, tuple(granted.values()), home.settings.region)
+    granted = tuple(catalogue.groups_of(request.dataset).values())
+    own = prepare_own(request, asked, granted, home.settings.region)
     plan.own, plan.own_rows, plan.own_keys = own, own.keyed.rows_total, own.key_count
     # Our own side keeps the smallest size by the true count; the partner judges everything by the padded one.
     # Whether the elements are within the quota is judged last: what is kept of an earlier attempt is not charged again.
@@ -426,8 +426,7 @@ def _request(catalogue: Catalogue, request: Request) -> RunRequest | Deny:
     Of a dataset without an agreement nothing is known here; the rules then refuse the dataset itself.
     """
     entries = catalogue.of(request.dataset)
-    keys = {key.name: key for entry in reversed(entries) for key in entry.keys}
-    columns = {column.name: column for entry in reversed(entries) for column in entry.release}
+    keys, columns = catalogue.keys_of(request.dataset), catalogue.released_of(request.dataset)
     alternatives = alternatives_of(request.on)
     if not all(alternatives):
         raise UsageError("data.no-key")

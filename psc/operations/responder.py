@@ -320,7 +320,6 @@ class _Use:
     rows_per_key: int
     groups: tuple[str, ...]
     with_table: bool
-    """A result of our own has the registered columns, and statistics are made of them; a match for the partner needs none."""
 
     @classmethod
     def of(cls, hello: Hello) -> _Use:
@@ -330,40 +329,43 @@ class _Use:
             tuple(column.name for column in hello.released),
             hello.rows_per_key,
             () if hello.aggregate is None else tuple(group.name for group in hello.aggregate.groups),
-            with_table=hello.output_to == "both" or hello.aggregate is not None,
+            _needs_table(hello),
         )
 
 
 def _announced_use(announced: Announcement, catalogue: Catalogue) -> _Use | None:
     """Return what to read for a run that is announced; ``None`` where the run would be refused today, whatever its size."""
-    entries = catalogue.of(announced.dataset)
-    keys = {key.name: key for entry in reversed(entries) for key in entry.keys}
-    columns = {column.name: column for entry in reversed(entries) for column in entry.release}
-    groups = {group.name: group for entry in reversed(entries) for group in entry.groups}
+    dataset = announced.dataset
+    keys, columns, groups = catalogue.keys_of(dataset), catalogue.released_of(dataset), catalogue.groups_of(dataset)
     known = keys.keys() >= {name for names in announced.keys for name in names}
-    if not (entries and known and columns.keys() >= set(announced.released) and groups.keys() >= set(announced.groups)):
+    if not (known and columns.keys() >= set(announced.released) and groups.keys() >= set(announced.groups)):
         return None
     if math.prod(groups[name].groups for name in announced.groups) > CELLS_MAX:  # no hello may ask for so many
         return None
     request = RunRequest(
         operation=announced.operation,
-        dataset=announced.dataset,
+        dataset=dataset,
         purpose=announced.purpose,
         keys=tuple(tuple(keys[name] for name in names) for names in announced.keys),
         release=tuple(columns[name] for name in announced.released),
         output_to=announced.output_to,
-        input_sizes=(max(entry.min_input for entry in entries),) * len(announced.keys),
+        input_sizes=(catalogue.least_input(dataset),) * len(announced.keys),
         elements=0,
         groups=tuple(groups[name] for name in announced.groups),
         model="malicious",
     )
-    with_table = announced.output_to == "both" or announced.operation == "aggregate"
-    for membership in dict.fromkeys(each for entry in entries for each in entry.membership):  # not told; nothing is read by it
+    memberships = (each for entry in catalogue.of(dataset) for each in entry.membership)
+    for membership in dict.fromkeys(memberships):  # not told; nothing is read by it
         decision = decide_from_catalogue(catalogue, replace(request, membership=membership))
         if isinstance(decision, Allow):
-            rows = decision.max_rows_per_key
-            return _Use(announced.dataset, announced.keys, announced.released, rows, announced.groups, with_table)
+            with_table = _needs_table(announced)
+            return _Use(dataset, announced.keys, announced.released, decision.max_rows_per_key, announced.groups, with_table)
     return None
+
+
+def _needs_table(asked: Hello | Announcement) -> bool:
+    """A result of our own has the registered columns, and statistics are made of them; a match for the partner needs none."""
+    return asked.output_to == "both" or asked.operation == "aggregate"
 
 
 class _DatasetCache:
@@ -398,8 +400,7 @@ class _DatasetCache:
             record = get_dataset(self._home, use.dataset)
             state = source_state(record.source)
             if state is not None and self._found(record, state, use) is None:
-                self._make_room(record.row_count)
-                self._keep(state, use, _read(record, use))
+                self._read(record, state, use)
 
     def load(self, use: _Use, statistics: Sequence[Statistic] = (), *, run_id: str = "") -> LoadedDataset:
         """Return the dataset as a run uses it; one reading of a dataset at a time, two would need twice the memory.
@@ -422,15 +423,13 @@ class _DatasetCache:
                 if known is not None and known[0] == (record.version, state) and monotonic() < known[1]:
                     raise DataError(known[2].code, **{**known[2].fields, "run_id": run_id})
                 try:
-                    self._make_room(record.row_count)
-                    loaded = _read(record, use)
+                    loaded = self._read(record, state, use)
                 except DataError as error:
                     with self._lock:
                         self._useless[record.name] = ((record.version, state), monotonic() + _USELESS_SECONDS, error)
                     raise
                 with self._lock:
                     self._useless.pop(record.name, None)
-                self._keep(state, use, loaded)
             return with_statistics(loaded, statistics)
 
     def _lock_of(self, use: _Use) -> threading.Lock:
@@ -444,39 +443,33 @@ class _DatasetCache:
                 self._kept.move_to_end(place)
             return self._kept.get(place)
 
-    def _make_room(self, rows: int) -> None:
-        """Let others go where there is no room beside them."""
+    def _read(self, record: DatasetRecord, state: object, use: _Use) -> LoadedDataset:
+        """Read a dataset but for its statistics, and keep it if it can be told whether its source changes."""
         with self._lock:
-            self._drop_others(rows)
+            self._make_room(record.row_count)
+        loaded = read_dataset(
+            record,
+            keys=use.keys[0],
+            release=use.release,
+            rows_per_key=use.rows_per_key,
+            groups=use.groups,
+            further=use.keys[1:],
+            with_table=use.with_table,
+        )
+        give_back(record.row_count)
+        if state is not None:
+            with self._lock:
+                self._make_room(record.row_count)  # others may have been kept meanwhile
+                self._kept[record.version, state, use] = loaded
+        return loaded
 
-    def _drop_others(self, rows: int) -> None:
+    def _make_room(self, rows: int) -> None:
+        """Let others go where there is no room for so many rows beside them; the caller holds the lock."""
         while self._kept and (
             len(self._kept) >= _CACHED_DATASETS
             or rows + sum(each.record.row_count for each in self._kept.values()) > _CACHED_ROWS
         ):
             self._kept.popitem(last=False)
-
-    def _keep(self, state: object, use: _Use, loaded: LoadedDataset) -> None:
-        """Keep what was read, if it can be told whether its source changes; others may have been kept meanwhile."""
-        if state is not None:
-            with self._lock:
-                self._drop_others(loaded.record.row_count)
-                self._kept[loaded.record.version, state, use] = loaded
-
-
-def _read(record: DatasetRecord, use: _Use) -> LoadedDataset:
-    """Read a dataset but for its statistics."""
-    loaded = read_dataset(
-        record,
-        keys=use.keys[0],
-        release=use.release,
-        rows_per_key=use.rows_per_key,
-        groups=use.groups,
-        further=use.keys[1:],
-        with_table=use.with_table,
-    )
-    give_back(record.row_count)
-    return loaded
 
 
 class _ResponderRun:

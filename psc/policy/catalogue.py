@@ -140,6 +140,22 @@ class Catalogue(Document):
         """Return the entries of a dataset, newest agreement first."""
         return tuple(entry for entry in self.entries if entry.dataset == dataset)
 
+    def keys_of(self, dataset: str) -> dict[str, KeyColumn]:
+        """Return the keys of a dataset that any agreement grants, by name; the newest agreement's of several."""
+        return {key.name: key for entry in reversed(self.of(dataset)) for key in entry.keys}
+
+    def released_of(self, dataset: str) -> dict[str, ReleasedColumn]:
+        """Return the columns that any agreement on a dataset releases, as ``keys_of``."""
+        return {column.name: column for entry in reversed(self.of(dataset)) for column in entry.release}
+
+    def groups_of(self, dataset: str) -> dict[str, GroupColumn]:
+        """Return the group columns that any agreement on a dataset grants, as ``keys_of``."""
+        return {group.name: group for entry in reversed(self.of(dataset)) for group in entry.groups}
+
+    def least_input(self, dataset: str) -> int:
+        """Return the least size that passes the smallest input of every agreement on a dataset; 0 without any."""
+        return max((entry.min_input for entry in self.of(dataset)), default=0)
+
 
 def catalogue_for(home: Home, identity: str, *, moment: datetime | None = None) -> Catalogue:
     """Return the catalogue that a partner gets.
